@@ -1,0 +1,20 @@
+//! What an event holds: its number, so that a reader can tell that it is the right one.
+
+/// The name of every event.
+pub(crate) const NAME: &[u8] = b"created";
+
+const DIGITS: usize = 20;
+
+/// Appends the number in 20 digits and the filling behind it.
+pub(crate) fn fill(data: &mut Vec<u8>, number: u64, bytes: usize) {
+    data.clear();
+    data.extend_from_slice(format!("{number:0DIGITS$}").as_bytes());
+    data.resize(bytes, b'.');
+}
+
+/// Whether this is the data of that event.
+pub(crate) fn is(data: &[u8], number: u64, bytes: usize) -> bool {
+    data.len() == bytes
+        && std::str::from_utf8(&data[..DIGITS]).is_ok_and(|digits| digits.parse() == Ok(number))
+        && data[DIGITS..].iter().all(|byte| *byte == b'.')
+}

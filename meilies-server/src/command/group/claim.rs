@@ -1,0 +1,224 @@
+//! `XCLAIM`, `XAUTOCLAIM` and `XNACK`: pending entries change their owner, or are given back.
+
+use std::collections::HashMap;
+
+use bytes::BytesMut;
+use meilies_protocol::{Delivered, EventId, NackMode, XAutoClaim, XClaim, XNack, reply, writer};
+
+use super::pending::collect;
+use super::read::event;
+use super::{Editor, no_key_or_group};
+use crate::command::data::all;
+use crate::engine::{PendingEntry, Run, StoreError, Transaction, Verdict, View};
+
+/// Entries that XAUTOCLAIM looks at for each that it may take, as in Redis.
+const ATTEMPTS: u64 = 10;
+
+/// `XCLAIM key group consumer min-idle id [id …] [IDLE ms] [TIME ms] [RETRYCOUNT n] [FORCE]
+/// [JUSTID] [LASTID id]`
+pub(in crate::command) fn claim(
+    transaction: &mut dyn Transaction,
+    request: &XClaim,
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    let Some(mut editor) = Editor::find(transaction, &request.key, &request.group)? else {
+        no_key_or_group(&request.key, &request.group, "", out);
+        return Ok(Verdict::Commit);
+    };
+    if let Some(last_id) = request.last_id.filter(|id| *id > editor.group.last_id) {
+        let next = match last_id.next() {
+            Some(behind) => transaction.find(&editor.stream, behind)?.number,
+            None => editor.stream.next_number(),
+        };
+        let group = editor.change();
+        (group.last_id, group.next) = (last_id, next);
+    }
+    let now = transaction.now_ms();
+    let delivered_at = match request.delivered {
+        None => now,
+        Some(Delivered::AgoMs(ms)) => now.saturating_sub(ms),
+        Some(Delivered::AtMs(ms)) => ms.min(now),
+    };
+    let view: &dyn View = transaction;
+    let before = all(request
+        .ids
+        .iter()
+        .map(|id| view.pending_entry(&editor.group, *id)))?;
+    let places = all(request
+        .ids
+        .iter()
+        .zip(&before)
+        .map(|(id, before)| match before {
+            Some(entry) => Ok(Some(*entry)),
+            None if request.force => {
+                let number = view.number_of(&editor.stream, *id)?;
+                Ok(number.map(|number| PendingEntry {
+                    id: *id,
+                    number,
+                    consumer: 0,
+                    delivered_at: 0,
+                    deliveries: 1,
+                }))
+            }
+            None => Ok(None),
+        }))?;
+    let runs = all(places.iter().map(|entry| match entry {
+        Some(entry) => event(view, &editor, entry),
+        None => Ok(None),
+    }))?;
+    let (consumer, _) = editor.consumer(transaction, &request.consumer);
+    let mut claimed = Vec::new();
+    // An id that is named twice is claimed twice.
+    let mut changed: HashMap<EventId, Option<PendingEntry>> = HashMap::new();
+    for ((entry, before), run) in places.into_iter().zip(before).zip(runs) {
+        let Some(entry) = entry else {
+            continue;
+        };
+        let before = changed.get(&entry.id).copied().unwrap_or(before);
+        let entry = before.unwrap_or(entry);
+        let Some(run) = run else {
+            // Its event is deleted: it is pending no more.
+            if let Some(before) = before {
+                editor.settle(transaction, before);
+                changed.insert(entry.id, None);
+            }
+            continue;
+        };
+        let is_idle = before
+            .is_none_or(|before| now.saturating_sub(before.delivered_at) >= request.min_idle_ms);
+        if !is_idle {
+            continue;
+        }
+        let deliveries = match request.deliveries {
+            Some(deliveries) => deliveries,
+            None => entry.deliveries + u64::from(!request.just_ids),
+        };
+        let taken = PendingEntry {
+            consumer,
+            delivered_at,
+            deliveries,
+            ..entry
+        };
+        editor.put(transaction, taken, before);
+        changed.insert(entry.id, Some(taken));
+        claimed.push((entry.id, run));
+    }
+    editor.seen(consumer, now, !claimed.is_empty());
+    editor.finish(transaction)?;
+    write_claimed(&claimed, request.just_ids, out);
+    Ok(Verdict::Commit)
+}
+
+fn write_claimed(claimed: &[(EventId, Run)], just_ids: bool, out: &mut BytesMut) {
+    writer::array_header(out, claimed.len());
+    for (id, run) in claimed {
+        if just_ids {
+            writer::bulk_id(out, *id);
+            continue;
+        }
+        let event = run.events().next().expect("a run has an event");
+        reply::write_entry(out, *id, event.fields());
+    }
+}
+
+/// `XAUTOCLAIM key group consumer min-idle start [COUNT n] [JUSTID]`
+pub(in crate::command) fn claim_idle(
+    transaction: &mut dyn Transaction,
+    request: &XAutoClaim,
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    let Some(mut editor) = Editor::find(transaction, &request.key, &request.group)? else {
+        no_key_or_group(&request.key, &request.group, "", out);
+        return Ok(Verdict::Commit);
+    };
+    let now = transaction.now_ms();
+    let view: &dyn View = transaction;
+    let attempts = request.count.saturating_mul(ATTEMPTS);
+    let attempts = usize::try_from(attempts).unwrap_or(usize::MAX);
+    let range = request.start..=EventId::MAX;
+    let looked_at = collect(
+        view,
+        &editor.group,
+        range,
+        attempts.saturating_add(1),
+        |_| true,
+    )?;
+    let is_idle =
+        |entry: &PendingEntry| now.saturating_sub(entry.delivered_at) >= request.min_idle_ms;
+    // What is deleted is found out for each, and counts.
+    let runs = all(looked_at.iter().map(|entry| event(view, &editor, entry)))?;
+    let (consumer, _) = editor.consumer(transaction, &request.consumer);
+    let (mut claimed, mut deleted) = (Vec::new(), Vec::new());
+    let mut cursor = EventId::MIN;
+    let mut left = request.count;
+    for (at, (entry, run)) in looked_at.into_iter().zip(runs).enumerate() {
+        if left == 0 || at >= attempts {
+            cursor = entry.id;
+            break;
+        }
+        let Some(run) = run else {
+            editor.settle(transaction, entry);
+            deleted.push(entry.id);
+            left -= 1;
+            continue;
+        };
+        if !is_idle(&entry) {
+            continue;
+        }
+        let taken = PendingEntry {
+            consumer,
+            delivered_at: now,
+            deliveries: entry.deliveries + u64::from(!request.just_ids),
+            ..entry
+        };
+        editor.put(transaction, taken, Some(entry));
+        claimed.push((entry.id, run));
+        left -= 1;
+    }
+    editor.seen(consumer, now, !claimed.is_empty());
+    editor.finish(transaction)?;
+    writer::array_header(out, 3);
+    writer::bulk_id(out, cursor);
+    write_claimed(&claimed, request.just_ids, out);
+    writer::array_header(out, deleted.len());
+    for id in deleted {
+        writer::bulk_id(out, id);
+    }
+    Ok(Verdict::Commit)
+}
+
+/// `XNACK key group SILENT|FAIL|FATAL IDS count id … [RETRYCOUNT n] [FORCE]`: gives events back, so
+/// that they may be claimed at once. Replies with how many.
+pub(in crate::command) fn give_back(
+    transaction: &mut dyn Transaction,
+    request: &XNack,
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    let Some(mut editor) = Editor::find(transaction, &request.key, &request.group)? else {
+        no_key_or_group(&request.key, &request.group, "", out);
+        return Ok(Verdict::Commit);
+    };
+    let view: &dyn View = transaction;
+    let found = all(request
+        .ids
+        .iter()
+        .map(|id| view.pending_entry(&editor.group, *id)))?;
+    let mut released = 0;
+    for entry in found.into_iter().flatten() {
+        let deliveries = request.deliveries.unwrap_or(match request.mode {
+            NackMode::Silent => entry.deliveries.saturating_sub(1),
+            NackMode::Fail => entry.deliveries,
+            NackMode::Fatal => i64::MAX as u64,
+        });
+        let given_back = PendingEntry {
+            delivered_at: 0,
+            deliveries,
+            ..entry
+        };
+        editor.put(transaction, given_back, Some(entry));
+        released += 1;
+    }
+    editor.finish(transaction)?;
+    writer::number(out, released);
+    Ok(Verdict::Commit)
+}

@@ -1,0 +1,127 @@
+//! `XPENDING key group [[IDLE ms] start end count [consumer]]`
+
+use bytes::{Bytes, BytesMut};
+use meilies_protocol::{EventId, PendingFilter, StreamName, writer};
+
+use super::no_key_or_group;
+use crate::command::data::Scope;
+use crate::engine::{Group, PendingEntry, StoreError, View};
+
+/// Entries that are looked at at a time.
+const PAGE: usize = 1024;
+
+pub(in crate::command) fn write(
+    view: &dyn View,
+    key: &StreamName,
+    name: &Bytes,
+    filter: Option<&PendingFilter>,
+    scope: Scope,
+    out: &mut BytesMut,
+) -> Result<(), StoreError> {
+    let group = match view.stream(key)? {
+        Some(stream) => view.group(&stream, name)?,
+        None => None,
+    };
+    let Some(group) = group else {
+        no_key_or_group(key, name, "", out);
+        return Ok(());
+    };
+    match filter {
+        None => summary(view, &group, scope, out),
+        Some(filter) => list(view, &group, filter, out),
+    }
+}
+
+fn summary(
+    view: &dyn View,
+    group: &Group,
+    scope: Scope,
+    out: &mut BytesMut,
+) -> Result<(), StoreError> {
+    let all = EventId::MIN..=EventId::MAX;
+    let ends = match group.pending {
+        0 => (None, None),
+        _ => (
+            view.pending(group, all.clone(), false, 1)?.pop(),
+            view.pending(group, all, true, 1)?.pop(),
+        ),
+    };
+    writer::array_header(out, 4);
+    writer::number(out, group.pending);
+    let (Some(first), Some(last)) = ends else {
+        writer::nil(out, scope.version);
+        writer::nil(out, scope.version);
+        writer::null_array(out, scope.version);
+        return Ok(());
+    };
+    writer::bulk_id(out, first.id);
+    writer::bulk_id(out, last.id);
+    let owners = group
+        .consumers
+        .iter()
+        .filter(|consumer| consumer.pending > 0);
+    writer::array_header(out, owners.clone().count());
+    for consumer in owners {
+        writer::array_header(out, 2);
+        writer::bulk(out, &consumer.name);
+        writer::bulk_number(out, consumer.pending);
+    }
+    Ok(())
+}
+
+fn list(
+    view: &dyn View,
+    group: &Group,
+    filter: &PendingFilter,
+    out: &mut BytesMut,
+) -> Result<(), StoreError> {
+    let named = filter.consumer.as_ref();
+    let owner = named.and_then(|name| group.consumer(name));
+    if named.is_some() && owner.is_none() {
+        writer::array_header(out, 0);
+        return Ok(());
+    }
+    let now = view.now_ms();
+    let is_wanted = |entry: &PendingEntry| {
+        owner.is_none_or(|owner| owner.id == entry.consumer)
+            && now.saturating_sub(entry.delivered_at) >= filter.idle_ms
+    };
+    let wanted = usize::try_from(filter.count).unwrap_or(usize::MAX);
+    let found = collect(view, group, filter.from..=filter.to, wanted, is_wanted)?;
+    writer::array_header(out, found.len());
+    for entry in found {
+        writer::array_header(out, 4);
+        writer::bulk_id(out, entry.id);
+        let owner = group.consumer_by_id(entry.consumer);
+        writer::bulk(out, owner.map_or(&b""[..], |owner| &owner.name));
+        writer::number(out, now.saturating_sub(entry.delivered_at));
+        writer::number(out, entry.deliveries);
+    }
+    Ok(())
+}
+
+/// At most so many entries of a range that are wanted.
+pub(super) fn collect(
+    view: &dyn View,
+    group: &Group,
+    ids: std::ops::RangeInclusive<EventId>,
+    wanted: usize,
+    is_wanted: impl Fn(&PendingEntry) -> bool,
+) -> Result<Vec<PendingEntry>, StoreError> {
+    let mut found = Vec::new();
+    let (mut from, to) = ids.into_inner();
+    while from <= to && found.len() < wanted {
+        let page = view.pending(group, from..=to, false, PAGE)?;
+        let last = page
+            .last()
+            .filter(|_| page.len() >= PAGE)
+            .map(|entry| entry.id);
+        let left = wanted - found.len();
+        found.extend(page.into_iter().filter(&is_wanted).take(left));
+        match last.and_then(EventId::next) {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,493 @@
+//! `XREADGROUP GROUP group consumer [COUNT n] [BLOCK ms] [CLAIM min-idle-ms] [NOACK] …`
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use meilies_protocol::{
+    EventId, GroupFrom, StreamName, UnblockReason, Version, XReadGroup, reply, writer,
+};
+
+use super::counts::Counts;
+use super::pending::collect;
+use super::{Editor, READING, no_key_or_group};
+use crate::command::data::{Scope, all, finish};
+use crate::command::stream::range::{Part, check_size};
+use crate::command::stream::read::{blocked, look_async, write_header, write_stream};
+use crate::command::{Flow, Next};
+use crate::context::Context;
+use crate::engine::{
+    EventRef, Operation, PendingEntry, Run, StoreError, Transaction, Verdict, View,
+};
+use crate::event_log::{EventLog, Place, Waiter};
+use crate::session::Session;
+
+/// An event, by its id and as a run of its own; no run where it is deleted.
+type Entry = (EventId, Option<Run>);
+
+/// Events, and for each for how long it was idle, in ms, and how often it was delivered.
+type Claimed = (Vec<Entry>, Vec<(u64, u64)>);
+
+/// What one stream gives.
+struct Given {
+    key: StreamName,
+    entries: Vec<Entry>,
+    /// Beside each entry that was claimed: for how long it was idle, in ms, and how often it was
+    /// delivered before. The others get zeros. Only where CLAIM is given.
+    claimed: Option<Vec<(u64, u64)>>,
+}
+
+/// Reads for a consumer: nothing is written when there is nothing to give. Who stands in line gets
+/// what is new only where it is first.
+pub(in crate::command) fn read(
+    transaction: &mut dyn Transaction,
+    request: &XReadGroup,
+    place: Option<&Place>,
+    scope: Scope,
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    for (key, _) in &request.streams {
+        if Editor::find(transaction, key, &request.group)?.is_none() {
+            no_key_or_group(key, &request.group, READING, out);
+            return Ok(Verdict::Commit);
+        }
+    }
+    let begin = out.len();
+    let mut limits = Limits {
+        count: request.max_count.unwrap_or(u64::MAX),
+        bytes: request.max_size,
+    };
+    let not_its_turn = |key| place.is_some_and(|place| !place.is_first(key));
+    let mut parts = Vec::new();
+    for (key, from) in &request.streams {
+        let found = match from {
+            GroupFrom::New if not_its_turn(key) => {
+                let mut none = Limits {
+                    count: 0,
+                    bytes: None,
+                };
+                new(transaction, request, key, &mut none)?
+            }
+            GroupFrom::New => new(transaction, request, key, &mut limits)?,
+            GroupFrom::History(after) => Some(history(transaction, request, key, *after)?),
+        };
+        parts.extend(found);
+    }
+    if parts.is_empty() {
+        return Ok(Verdict::Commit);
+    }
+    write_header(out, scope.version, parts.len());
+    for part in parts {
+        write_part(&part, scope.version, out);
+    }
+    check_size(out, begin);
+    Ok(Verdict::Commit)
+}
+
+/// What may still be given of all streams together.
+struct Limits {
+    count: u64,
+    bytes: Option<u64>,
+}
+
+fn write_part(part: &Given, version: Version, out: &mut BytesMut) {
+    write_stream(out, version, &part.key, part.entries.len());
+    for (at, (id, run)) in part.entries.iter().enumerate() {
+        let Some(run) = run else {
+            writer::array_header(out, 2);
+            writer::bulk_id(out, *id);
+            writer::null_array(out, version);
+            continue;
+        };
+        let event = run.events().next().expect("a run has an event");
+        match &part.claimed {
+            None => reply::write_entry(out, *id, event.fields()),
+            Some(claimed) => {
+                let (idle_ms, deliveries) = claimed.get(at).copied().unwrap_or_default();
+                write_claimed(&event, idle_ms, deliveries, out);
+            }
+        }
+    }
+}
+
+fn write_claimed(event: &EventRef<'_>, idle_ms: u64, deliveries: u64, out: &mut BytesMut) {
+    writer::array_header(out, 4);
+    writer::bulk_id(out, event.id);
+    writer::array_header(out, 2 * event.pairs);
+    for (name, value) in event.fields() {
+        writer::bulk(out, name);
+        writer::bulk(out, value);
+    }
+    writer::number(out, idle_ms);
+    writer::number(out, deliveries);
+}
+
+/// What was never delivered, behind what others left idle if that is asked for.
+fn new(
+    transaction: &mut dyn Transaction,
+    request: &XReadGroup,
+    key: &StreamName,
+    limits: &mut Limits,
+) -> Result<Option<Given>, StoreError> {
+    let Some(mut editor) = Editor::find(transaction, key, &request.group)? else {
+        return Ok(None);
+    };
+    let now = transaction.now_ms();
+    let wanted = request.count.unwrap_or(u64::MAX).min(limits.count);
+    let (consumer, is_new) = editor.consumer(transaction, &request.consumer);
+    let mut part = Given {
+        key: key.clone(),
+        entries: Vec::new(),
+        claimed: None,
+    };
+    if let Some(min_idle_ms) = request.claim_ms {
+        let idle = (min_idle_ms, wanted, consumer);
+        let (entries, claimed) = claim(transaction, &mut editor, idle, limits)?;
+        part.entries = entries;
+        part.claimed = Some(claimed);
+    }
+    let left = wanted - part.entries.len() as u64;
+    let fresh = undelivered(transaction, &editor, left, limits)?;
+    deliver(transaction, &mut editor, consumer, request.no_ack, &fresh)?;
+    part.entries.extend(fresh);
+    limits.count -= part.entries.len() as u64;
+    if is_new || !part.entries.is_empty() {
+        editor.seen(consumer, now, !part.entries.is_empty());
+    }
+    editor.finish(transaction)?;
+    Ok((!part.entries.is_empty()).then_some(part))
+}
+
+/// Events behind the last that was delivered, one run each.
+fn undelivered(
+    view: &dyn View,
+    editor: &Editor,
+    count: u64,
+    limits: &mut Limits,
+) -> Result<Vec<Entry>, StoreError> {
+    let stream = &editor.stream;
+    let next = editor.next(view)?;
+    let part = Part {
+        deleted: view.deleted(stream)?,
+        numbers: next..stream.next_number().max(next),
+        stream: stream.clone(),
+        reverse: false,
+    };
+    let mut part = part.limited(Some(count));
+    let mut found = Vec::new();
+    while !part.numbers.is_empty() {
+        for run in part.next(view)? {
+            for (event, at) in run.events().zip(run.indexes.clone()) {
+                if !limits.takes(&event, found.is_empty()) {
+                    return Ok(found);
+                }
+                let batch = Arc::clone(&run.batch);
+                let indexes = at..at + 1;
+                found.push((event.id, Some(Run { batch, indexes })));
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Limits {
+    /// Whether there is room for an event; for the first there is in any case.
+    fn takes(&mut self, event: &EventRef<'_>, is_first: bool) -> bool {
+        let Some(left) = &mut self.bytes else {
+            return true;
+        };
+        let fields = event.fields();
+        let bytes: usize = fields.map(|(name, value)| name.len() + value.len()).sum();
+        let fits = is_first || bytes as u64 <= *left;
+        *left = left.saturating_sub(bytes as u64);
+        fits
+    }
+}
+
+/// Makes events pending with a consumer, and moves the group behind them.
+fn deliver(
+    transaction: &mut dyn Transaction,
+    editor: &mut Editor,
+    consumer: u64,
+    no_ack: bool,
+    events: &[Entry],
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let now = transaction.now_ms();
+    let counts = Counts::of(transaction, &editor.stream)?;
+    // Those that are pending already: the group was set back.
+    let view: &dyn View = transaction;
+    let before = all(events.iter().map(|(id, _)| match no_ack {
+        true => Ok(None),
+        false => view.pending_entry(&editor.group, *id),
+    }))?;
+    for ((id, run), before) in events.iter().zip(before) {
+        let number = run.as_ref().map_or(0, |run| {
+            run.batch.first_number + u64::from(run.indexes.start)
+        });
+        let group = editor.change();
+        group.entries_read = counts.read(group.entries_read, group.last_id, *id);
+        group.last_id = *id;
+        group.next = number + 1;
+        if no_ack {
+            continue;
+        }
+        let entry = PendingEntry {
+            id: *id,
+            number,
+            consumer,
+            delivered_at: now,
+            deliveries: 1,
+        };
+        editor.put(transaction, entry, before);
+    }
+    Ok(())
+}
+
+/// Takes over what has been idle for so long, the lowest ids first: the events, and for each how
+/// long it was idle and how often it was delivered. What is deleted by now is pending no more.
+fn claim(
+    transaction: &mut dyn Transaction,
+    editor: &mut Editor,
+    (min_idle_ms, wanted, consumer): (u64, u64, u64),
+    limits: &mut Limits,
+) -> Result<Claimed, StoreError> {
+    let now = transaction.now_ms();
+    let view: &dyn View = transaction;
+    let everything = EventId::MIN..=EventId::MAX;
+    let most = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let idle = collect(view, &editor.group, everything, most, |entry| {
+        now.saturating_sub(entry.delivered_at) >= min_idle_ms
+    })?;
+    let runs = all(idle.iter().map(|entry| event(view, editor, entry)))?;
+    let (mut entries, mut claimed) = (Vec::new(), Vec::new());
+    for (entry, run) in idle.into_iter().zip(runs) {
+        let Some(run) = run else {
+            editor.settle(transaction, entry);
+            continue;
+        };
+        let fits = run
+            .events()
+            .next()
+            .is_some_and(|event| limits.takes(&event, entries.is_empty()));
+        if !fits {
+            break;
+        }
+        claimed.push((now.saturating_sub(entry.delivered_at), entry.deliveries));
+        entries.push((entry.id, Some(run)));
+        let taken = PendingEntry {
+            consumer,
+            delivered_at: now,
+            deliveries: entry.deliveries + 1,
+            ..entry
+        };
+        editor.put(transaction, taken, Some(entry));
+    }
+    Ok((entries, claimed))
+}
+
+/// The event of a pending entry, if it is not deleted.
+pub(super) fn event(
+    view: &dyn View,
+    editor: &Editor,
+    entry: &PendingEntry,
+) -> Result<Option<Run>, StoreError> {
+    if entry.number < editor.stream.first {
+        return Ok(None);
+    }
+    let numbers = entry.number..entry.number + 1;
+    let (runs, _) = view.runs(&editor.stream, numbers, false, 1)?;
+    Ok(runs.into_iter().next())
+}
+
+/// What is pending with the consumer behind an id. It counts as delivered once more.
+fn history(
+    transaction: &mut dyn Transaction,
+    request: &XReadGroup,
+    key: &StreamName,
+    after: EventId,
+) -> Result<Given, StoreError> {
+    let mut part = Given {
+        key: key.clone(),
+        entries: Vec::new(),
+        claimed: None,
+    };
+    let Some(mut editor) = Editor::find(transaction, key, &request.group)? else {
+        return Ok(part);
+    };
+    let now = transaction.now_ms();
+    let (consumer, is_new) = editor.consumer(transaction, &request.consumer);
+    let view: &dyn View = transaction;
+    let pending = editor
+        .group
+        .consumer(&request.consumer)
+        .map_or(0, |consumer| consumer.pending);
+    let own = match after.next() {
+        Some(from) if pending > 0 => {
+            let count = request.count.unwrap_or(u64::MAX).min(pending);
+            let most = usize::try_from(count).unwrap_or(usize::MAX);
+            let is_own = |entry: &PendingEntry| entry.consumer == consumer;
+            collect(view, &editor.group, from..=EventId::MAX, most, is_own)?
+        }
+        _ => Vec::new(),
+    };
+    let runs = all(own.iter().map(|entry| event(view, &editor, entry)))?;
+    for (entry, run) in own.into_iter().zip(runs) {
+        if run.is_some() {
+            let again = PendingEntry {
+                delivered_at: now,
+                deliveries: entry.deliveries + 1,
+                ..entry
+            };
+            editor.put(transaction, again, Some(entry));
+        }
+        part.entries.push((entry.id, run));
+    }
+    if is_new || !part.entries.is_empty() {
+        editor.seen(consumer, now, false);
+    }
+    editor.finish(transaction)?;
+    Ok(part)
+}
+
+/// An XREADGROUP alone: it waits if it is to, there is nothing, and it asks for nothing but what
+/// was not delivered yet.
+pub(in crate::command) fn alone(
+    context: &Arc<Context>,
+    session: &Session,
+    request: XReadGroup,
+) -> Flow {
+    let scope = Scope::of(context, session);
+    let waits = request
+        .block_ms
+        .map(|block_ms| Waits::begin(context, session, &request, block_ms));
+    let place = waits.as_ref().map(|waits| Arc::clone(&waits.place));
+    let first = transact(&context.event_log, Arc::new(request), place, scope);
+    Flow::Later(Box::pin(async move {
+        let reply = first.await;
+        let next: Next = Box::new(move |context, session, out| match (reply, waits) {
+            (Ok(reply), Some(waits)) if reply.is_empty() => wait(context, session, waits, scope),
+            (Ok(reply), None) if reply.is_empty() => {
+                writer::null_array(out.buffer(), scope.version);
+                Flow::Done
+            }
+            (reply, _) => finish(reply, out),
+        });
+        next
+    }))
+}
+
+/// What may have to wait.
+struct Waits {
+    /// In memory of its own: the bytes that came with it are not kept for so long.
+    request: XReadGroup,
+    /// From the moment at which the command came: the order of commits is that of commands, but
+    /// connections do not hear of them in this order.
+    place: Arc<Place>,
+    block_ms: u64,
+}
+
+impl Waits {
+    fn begin(context: &Context, session: &Session, request: &XReadGroup, block_ms: u64) -> Waits {
+        let streams = request.streams.iter();
+        let request = XReadGroup {
+            group: Bytes::copy_from_slice(&request.group),
+            consumer: Bytes::copy_from_slice(&request.consumer),
+            streams: streams.map(|(key, from)| (key.detached(), *from)).collect(),
+            ..request.clone()
+        };
+        let streams = names(&request);
+        let inbox = session.client.inbox();
+        let log = &context.event_log;
+        let place = log.stand_in_line(&streams, &request.group, inbox);
+        Waits {
+            request,
+            place: Arc::new(place),
+            block_ms,
+        }
+    }
+}
+
+/// Reads in a commit: an empty reply when there is nothing.
+fn transact(
+    log: &EventLog,
+    request: Arc<XReadGroup>,
+    place: Option<Arc<Place>>,
+    scope: Scope,
+) -> BoxFuture<'static, Result<BytesMut, StoreError>> {
+    let operation = Operation {
+        names: Vec::new(),
+        bytes: 1024,
+        run: Box::new(move |transaction, out| {
+            read(transaction, &request, place.as_deref(), scope, out)
+        }),
+    };
+    log.engine().transact(operation)
+}
+
+fn wait(context: &Context, session: &Session, waits: Waits, scope: Scope) -> Flow {
+    let Waits {
+        request,
+        place,
+        block_ms,
+    } = waits;
+    let log = context.event_log.clone();
+    let inbox = session.client.inbox();
+    let waiter = Waiter::new(&log, inbox, names(&request), Some(Arc::clone(&place)));
+    let request = Arc::new(request);
+    let found = async move { found(&log, waiter, request, place, scope).await };
+    blocked(found, block_ms, scope.version, |_context, reply, out| {
+        finish(reply, out)
+    })
+}
+
+fn names(request: &XReadGroup) -> Vec<StreamName> {
+    request.streams.iter().map(|(key, _)| key.clone()).collect()
+}
+
+/// Reads when it is its turn and there is something, or the group is gone.
+async fn found(
+    log: &EventLog,
+    mut waiter: Waiter,
+    request: Arc<XReadGroup>,
+    place: Arc<Place>,
+    scope: Scope,
+) -> Result<Result<BytesMut, StoreError>, UnblockReason> {
+    loop {
+        let moment = log.moment();
+        let (wanted, line) = (Arc::clone(&request), Arc::clone(&place));
+        match look_async(log, move |view| has_any(view, &wanted, &line)).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let (request, place) = (Arc::clone(&request), Arc::clone(&place));
+                match transact(log, request, Some(place), scope).await {
+                    Ok(reply) if reply.is_empty() => {}
+                    reply => return Ok(reply),
+                }
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+        if let Some(reason) = waiter.sleep(moment).await {
+            return Err(reason);
+        }
+    }
+}
+
+/// Whether there is an answer in a line where it is first: an event that was not delivered yet, or
+/// no group any more.
+fn has_any(view: &dyn View, request: &XReadGroup, place: &Place) -> Result<bool, StoreError> {
+    let mut keys = request.streams.iter().map(|(key, _)| key);
+    while let Some(key) = keys.find(|key| place.is_first(key)) {
+        let Some(editor) = Editor::find(view, key, &request.group)? else {
+            return Ok(true);
+        };
+        let (stream, next) = (&editor.stream, editor.next(view)?);
+        let end = stream.next_number();
+        if next < end && view.deleted(stream)?.count(next..end) < end - next {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,231 @@
+//! Redis' commands about a stream and its events: XADD, XLEN, XRANGE, XREAD, XDEL, XTRIM, XSETID,
+//! XINFO.
+
+use bytes::BytesMut;
+use meilies_protocol::{EventId, References, StreamName, Trim, TrimBy, XSetId, writer};
+
+pub(crate) mod add;
+pub(crate) mod info;
+pub(crate) mod range;
+pub(crate) mod read;
+
+use super::data::{Scope, all};
+use super::{group, refusal};
+use crate::engine::{Refusal, StoreError, StreamSummary, Transaction, Verdict, View};
+
+/// Nodes that one approximate trim takes when it is not told, as in Redis.
+const TRIM_NODES_DEFAULT: u64 = 100;
+
+const NO_SUCH_KEY: &str = "ERR no such key";
+
+/// `XLEN key`
+pub(super) fn length(
+    view: &dyn View,
+    key: &StreamName,
+    out: &mut BytesMut,
+) -> Result<(), StoreError> {
+    let stream = view.stream(key)?;
+    writer::number(out, stream.map_or(0, |stream| stream.length()));
+    Ok(())
+}
+
+/// `XDEL key id [id …]`: how many there were.
+pub(super) fn delete(
+    transaction: &mut dyn Transaction,
+    key: &StreamName,
+    ids: &[EventId],
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    match group::delete_referenced(transaction, key, References::Keep, ids)? {
+        Ok(outcomes) => {
+            let deleted = outcomes.into_iter();
+            let deleted = deleted.filter(|outcome| *outcome == group::Outcome::Deleted);
+            writer::number(out, deleted.count() as u64);
+        }
+        Err(refused) => writer::error(out, &refusal(&refused)),
+    }
+    Ok(Verdict::Commit)
+}
+
+/// `XDELEX key [KEEPREF|DELREF|ACKED] IDS count id [id …]`: for each 1 if it was deleted, -1 if
+/// there was none, and 2 if a group has not acknowledged it.
+pub(super) fn delete_each(
+    transaction: &mut dyn Transaction,
+    key: &StreamName,
+    references: References,
+    ids: &[EventId],
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    match group::delete_referenced(transaction, key, references, ids)? {
+        Ok(outcomes) => {
+            writer::array_header(out, outcomes.len());
+            for outcome in outcomes {
+                let outcome = match outcome {
+                    group::Outcome::Missing => -1,
+                    group::Outcome::Deleted => 1,
+                    group::Outcome::Referenced => 2,
+                };
+                writer::integer(out, outcome);
+            }
+        }
+        Err(refused) => writer::error(out, &refusal(&refused)),
+    }
+    Ok(Verdict::Commit)
+}
+
+/// `XTRIM key MAXLEN|MINID [=|~] threshold [LIMIT count] [KEEPREF|DELREF|ACKED]`: how many events
+/// are gone.
+pub(super) fn trim(
+    transaction: &mut dyn Transaction,
+    key: &StreamName,
+    trim: (&Trim, References),
+    scope: Scope,
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    match trim_stream(transaction, key, trim, scope)? {
+        Ok(trimmed) => writer::number(out, trimmed),
+        Err(refused) => writer::error(out, &refusal(&refused)),
+    }
+    Ok(Verdict::Commit)
+}
+
+/// Trims a stream, which need not be there. Returns how many events are gone.
+fn trim_stream(
+    transaction: &mut dyn Transaction,
+    key: &StreamName,
+    (trim, references): (&Trim, References),
+    scope: Scope,
+) -> Result<Result<u64, Refusal>, StoreError> {
+    let view: &dyn View = transaction;
+    let Some(stream) = view.stream(key)? else {
+        return Ok(Ok(0));
+    };
+    let deleted = view.deleted(&stream)?;
+    let length = stream.length();
+    let excess = match trim.by {
+        TrimBy::MaxLen(most) => length.saturating_sub(most),
+        TrimBy::MinId(least) => {
+            let end = view.find(&stream, least)?.number;
+            (end - stream.first) - deleted.count(stream.first..end)
+        }
+    };
+    let excess = match trim.approximate {
+        true => whole_nodes(excess, trim.limit, scope.node_events_max),
+        false => excess,
+    };
+    if excess == 0 {
+        return Ok(Ok(0));
+    }
+    let first = deleted.start_of_last(stream.first, stream.next_number(), length - excess);
+    if references == References::Keep || view.groups(&stream)?.is_empty() {
+        return Ok(transaction.trim(key, first)?.map(|()| excess));
+    }
+    // Groups may hold on to each of them.
+    let part = range::Part {
+        deleted,
+        numbers: stream.first..first,
+        stream: stream.clone(),
+        reverse: false,
+    };
+    let ids = part.ids(view)?;
+    if references == References::Delete {
+        group::forget(transaction, &stream, &ids)?;
+        return Ok(transaction.trim(key, first)?.map(|()| excess));
+    }
+    let kept = all(ids
+        .iter()
+        .map(|id| group::is_referenced(view, &stream, *id)))?;
+    let numbers = part_numbers(view, &stream, &ids, &kept)?;
+    let trimmed = numbers.len() as u64;
+    if numbers.is_empty() {
+        return Ok(Ok(0));
+    }
+    // What is trimmed is not deleted by itself: the highest id of those stays as it is.
+    let deleted = transaction.delete(key, &numbers, EventId::MIN)?;
+    Ok(deleted.map(|()| trimmed))
+}
+
+/// The numbers of those events that are not kept.
+fn part_numbers(
+    view: &dyn View,
+    stream: &StreamSummary,
+    ids: &[EventId],
+    kept: &[bool],
+) -> Result<Vec<u64>, StoreError> {
+    let gone = ids.iter().zip(kept).filter(|(_, kept)| !**kept);
+    let numbers = all(gone.map(|(id, _)| view.number_of(stream, *id)))?;
+    Ok(numbers.into_iter().flatten().collect())
+}
+
+/// What of the excess an approximate trim takes: whole nodes, and no more than `limit`.
+fn whole_nodes(excess: u64, limit: Option<u64>, node: u64) -> u64 {
+    if node == 0 {
+        return 0;
+    }
+    let limit = match limit {
+        Some(0) => u64::MAX,
+        Some(limit) => limit,
+        None => TRIM_NODES_DEFAULT.saturating_mul(node),
+    };
+    excess.min(limit) / node * node
+}
+
+/// `XSETID key id [ENTRIESADDED count] [MAXDELETEDID id]`
+pub(super) fn set_id(
+    transaction: &mut dyn Transaction,
+    request: &XSetId,
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    let view: &dyn View = transaction;
+    let Some(stream) = view.stream(&request.key)? else {
+        writer::error(out, NO_SUCH_KEY);
+        return Ok(Verdict::Commit);
+    };
+    if let Some(error) = why_not(view, &stream, request)? {
+        writer::error(out, error);
+        return Ok(Verdict::Commit);
+    }
+    let surplus = match request.entries_added {
+        Some(added) => added.wrapping_sub(stream.next_number()),
+        None => stream.surplus,
+    };
+    let max_deleted = request.max_deleted.filter(|id| *id > EventId::MIN);
+    let max_deleted = max_deleted.unwrap_or(stream.max_deleted_id);
+    match transaction.set_ids(&request.key, request.id, surplus, max_deleted)? {
+        Ok(()) => writer::simple(out, "OK"),
+        Err(refused) => writer::error(out, &refusal(&refused)),
+    }
+    Ok(Verdict::Commit)
+}
+
+fn why_not(
+    view: &dyn View,
+    stream: &StreamSummary,
+    request: &XSetId,
+) -> Result<Option<&'static str>, StoreError> {
+    let last_id = match view.ends(stream)? {
+        Some((_, last)) => view.id_of(stream, last)?,
+        None => None,
+    };
+    if last_id.is_some_and(|last| request.id < last) {
+        return Ok(Some(
+            "ERR The ID specified in XSETID is smaller than the target stream top item",
+        ));
+    }
+    // What is given is not above the id: that was parsed so.
+    let given = request.max_deleted.filter(|id| *id > EventId::MIN);
+    if given.is_none() && request.id < stream.max_deleted_id {
+        return Ok(Some(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
+    if request
+        .entries_added
+        .is_some_and(|added| added < stream.length())
+    {
+        return Ok(Some(
+            "ERR The entries_added specified in XSETID is smaller than the target stream length",
+        ));
+    }
+    Ok(None)
+}

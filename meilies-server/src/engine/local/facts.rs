@@ -1,0 +1,277 @@
+//! What was read from the disk for one command: it runs again with it.
+//!
+//! Events never change, so what is known of them stays true. What the index says of a stream is
+//! true as long as no checkpoint was finished since: changes that are not in the index are in
+//! memory, and memory is asked first.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meilies_protocol::{EventId, StreamName};
+
+use super::catalog::StreamHandle;
+use super::index::Block;
+use super::live::Known;
+use super::reader::{self, Finder};
+use super::shared::{Shared, index_failed};
+use crate::engine::batch::Batch;
+use crate::engine::{Access, Found, Group, Run, StoreError, StreamSummary, StreamsPage};
+
+/// Bytes of events that are read ahead for a command.
+const READ_BYTES: usize = 256 * 1024;
+/// Blocks of pending entries that are read ahead for a command.
+const BLOCKS: usize = 16;
+
+/// What a command could not be told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Need {
+    /// What the index says of a name.
+    Stream(StreamName),
+    /// What a writer needs of a name.
+    Handle(StreamName),
+    /// The deleted numbers of a stream.
+    Deleted(u64),
+    /// Events of a stream.
+    Runs {
+        stream: StreamSummary,
+        numbers: Range<u64>,
+        reverse: bool,
+    },
+    /// Where ids from this one on begin in a stream.
+    Place { stream: StreamSummary, id: EventId },
+    /// What the index says of many streams.
+    Page(StreamsPage, usize),
+    /// A group of a stream, by id and name.
+    Group(u64, Bytes),
+    /// All groups of a stream.
+    Groups(u64),
+    /// What is pending in a group from this id on, or before it.
+    Pending {
+        group: u64,
+        id: EventId,
+        reverse: bool,
+    },
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// How many checkpoints were finished when `streams` was read.
+    thaws: u64,
+    streams: HashMap<StreamName, Known<StreamSummary>>,
+    /// In use by the command, so that they stay.
+    handles: HashMap<StreamName, Arc<StreamHandle>>,
+    batches: HashMap<u64, BTreeMap<u64, Arc<Batch>>>,
+    /// With the first number that the stream had when it was asked.
+    places: HashMap<(u64, EventId), (u64, Found)>,
+    pages: HashMap<(StreamsPage, usize), Vec<StreamSummary>>,
+    groups: HashMap<(u64, Bytes), Option<Arc<Group>>>,
+    groups_of: HashMap<u64, Vec<Arc<Group>>>,
+    /// By group and where they begin.
+    blocks: BTreeMap<(u64, EventId), Block>,
+    needs: RefCell<Vec<Need>>,
+}
+
+impl Facts {
+    /// Keeps the handle of a name in memory.
+    pub(super) fn hold(&mut self, handle: Arc<StreamHandle>) {
+        self.handles.insert(handle.name.clone(), handle);
+    }
+
+    /// Notes that something is missing.
+    pub(super) fn need<T>(&self, need: Need) -> Result<T, StoreError> {
+        self.needs.borrow_mut().push(need);
+        Err(StoreError::WouldBlock)
+    }
+
+    /// What the index said of a name, if that is still true.
+    pub(super) fn stream(&self, name: &StreamName, thaws: u64) -> Option<Known<StreamSummary>> {
+        let known = self.streams.get(name).filter(|_| self.thaws == thaws)?;
+        Some(known.clone())
+    }
+
+    /// Events of a stream that begin at one end of the range.
+    pub(super) fn runs(
+        &self,
+        stream_id: u64,
+        numbers: &Range<u64>,
+        reverse: bool,
+        bytes_max: usize,
+    ) -> Option<Vec<Run>> {
+        let batches = self.batches.get(&stream_id)?;
+        let holding = |number: u64| {
+            let (_, batch) = batches.range(..=number).next_back()?;
+            (number <= batch.last_number()).then_some(batch)
+        };
+        let mut runs = Vec::new();
+        let (mut left, mut bytes) = (numbers.clone(), 0);
+        while !left.is_empty() && bytes < bytes_max {
+            let sought = if reverse { left.end - 1 } else { left.start };
+            let Some(batch) = holding(sought) else {
+                break;
+            };
+            runs.extend(Run::between(batch, numbers.start, numbers.end));
+            bytes += batch.body_bytes();
+            match reverse {
+                true => left.end = batch.first_number,
+                false => left.start = batch.last_number() + 1,
+            }
+        }
+        (!runs.is_empty()).then_some(runs)
+    }
+
+    /// Where ids from this one on begin in a stream. What was found in it when it began later does
+    /// not count: an operation may have trimmed it, and not done so now that it runs again.
+    pub(super) fn place(&self, stream: &StreamSummary, id: EventId) -> Option<Found> {
+        let (first, found) = *self.places.get(&(stream.id, id))?;
+        (first <= stream.first).then_some(found)
+    }
+
+    /// What the index said of many streams, if that is still true.
+    pub(super) fn page(
+        &self,
+        page: &StreamsPage,
+        limit: usize,
+        thaws: u64,
+    ) -> Option<&Vec<StreamSummary>> {
+        (self.thaws == thaws)
+            .then(|| self.pages.get(&(page.clone(), limit)))
+            .flatten()
+    }
+
+    /// What the index said of a group, if that is still true.
+    pub(super) fn group(
+        &self,
+        stream_id: u64,
+        name: &[u8],
+        thaws: u64,
+    ) -> Option<Known<Arc<Group>>> {
+        if self.thaws != thaws {
+            return None;
+        }
+        let key = (stream_id, Bytes::copy_from_slice(name));
+        let found = self.groups.get(&key)?.clone();
+        Some(found.map_or(Known::Gone, Known::There))
+    }
+
+    /// What the index said of all groups of a stream, if that is still true.
+    pub(super) fn groups(&self, stream_id: u64, thaws: u64) -> Option<&Vec<Arc<Group>>> {
+        self.groups_of
+            .get(&stream_id)
+            .filter(|_| self.thaws == thaws)
+    }
+
+    /// What the index said of the pending entries around this id, if that is still true.
+    pub(super) fn block(&self, group_id: u64, id: EventId, thaws: u64) -> Option<&Block> {
+        let up_to = (group_id, EventId::MIN)..=(group_id, id);
+        let (_, block) = self.blocks.range(up_to).next_back()?;
+        let holds = self.thaws == thaws && block.end.is_none_or(|end| id < end);
+        holds.then_some(block)
+    }
+
+    /// Whether anything is missing.
+    pub(super) fn has_needs(&self) -> bool {
+        !self.needs.borrow().is_empty()
+    }
+
+    /// Reads what is missing. Waits for the disk.
+    pub(super) fn load(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let mut finder = Finder::default();
+        for need in self.needs.take() {
+            match need {
+                Need::Stream(name) => self.load_stream(shared, name)?,
+                Need::Handle(name) => self.hold(shared.handle(&name)?),
+                Need::Deleted(id) => shared.load_deleted(id)?,
+                Need::Runs {
+                    stream,
+                    numbers,
+                    reverse,
+                } => self.load_runs(shared, &stream, numbers, reverse)?,
+                Need::Place { stream, id } => {
+                    let found = finder.find(shared, &stream, id)?;
+                    self.places.insert((stream.id, id), (stream.first, found));
+                }
+                Need::Page(page, limit) => self.load_page(shared, page, limit)?,
+                Need::Group(stream_id, name) => {
+                    self.renew(shared);
+                    let group = shared.index.group(stream_id, &name);
+                    let group = group.map_err(index_failed)?;
+                    self.groups.insert((stream_id, name), group);
+                }
+                Need::Groups(stream_id) => {
+                    self.renew(shared);
+                    let groups = shared.index.groups_of(stream_id).map_err(index_failed)?;
+                    self.groups_of.insert(stream_id, groups);
+                }
+                Need::Pending { group, id, reverse } => {
+                    self.renew(shared);
+                    let blocks = shared.index.blocks(group, id, reverse, BLOCKS);
+                    for block in blocks.map_err(index_failed)? {
+                        self.blocks.insert((group, block.start), block);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn load_runs(
+        &mut self,
+        shared: &Shared,
+        stream: &StreamSummary,
+        numbers: Range<u64>,
+        reverse: bool,
+    ) -> Result<(), StoreError> {
+        match reader::load_batches(shared, stream, numbers, reverse, READ_BYTES) {
+            Ok(batches) => {
+                let of_stream = self.batches.entry(stream.id).or_default();
+                of_stream.extend(batches.into_iter().map(|batch| (batch.first_number, batch)));
+                Ok(())
+            }
+            // Deleted meanwhile, and its places forgotten: the command runs again and sees that.
+            Err(_) if shared.row(stream.id, Access::Disk)?.is_none() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load_stream(&mut self, shared: &Shared, name: StreamName) -> Result<(), StoreError> {
+        self.renew(shared);
+        let id = shared.index.stream_id(&name).map_err(index_failed)?;
+        let stream = match id {
+            Some(id) => shared.index.stream(id).map_err(index_failed)?,
+            None => None,
+        };
+        self.streams
+            .insert(name, stream.map_or(Known::Gone, Known::There));
+        Ok(())
+    }
+
+    fn load_page(
+        &mut self,
+        shared: &Shared,
+        page: StreamsPage,
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        self.renew(shared);
+        let streams = shared.index.page(&page, limit).map_err(index_failed)?;
+        self.pages.insert((page, limit), streams);
+        Ok(())
+    }
+
+    /// What the index says from now on is true until the next checkpoint is finished; if that
+    /// happens while it is read, it is asked for again.
+    fn renew(&mut self, shared: &Shared) {
+        let thaws = shared.live().thaws;
+        if self.thaws != thaws {
+            self.streams.clear();
+            self.pages.clear();
+            self.groups.clear();
+            self.groups_of.clear();
+            self.blocks.clear();
+            self.thaws = thaws;
+        }
+    }
+}

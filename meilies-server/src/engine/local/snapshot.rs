@@ -1,0 +1,265 @@
+//! The visible state as a command sees it.
+
+use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meilies_protocol::{EventId, StreamName};
+
+use super::committer::now_ms;
+use super::facts::{Facts, Need};
+use super::live::{Known, Live};
+use super::pages;
+use super::shared::Shared;
+use crate::engine::{
+    Access, DeletedNumbers, Found, Group, Look, PendingEntry, Run, StoreError, StreamSummary,
+    StreamsPage, View,
+};
+
+/// The visible state, which does not change meanwhile, and what was read for it from the disk.
+#[derive(Debug)]
+pub(super) struct Snapshot<'a> {
+    shared: &'a Shared,
+    live: &'a Live,
+    facts: &'a Facts,
+    now: u64,
+}
+
+/// Lets a command look until it has seen what it needs.
+pub(super) fn look(shared: &Shared, access: Access, look: Look<'_>) -> Result<(), StoreError> {
+    let mut facts = Facts::default();
+    loop {
+        let looked = {
+            let live = shared.live();
+            look(&Snapshot::new(shared, &live, &facts, now_ms()))
+        };
+        match looked {
+            Err(StoreError::WouldBlock) if access == Access::Disk && facts.has_needs() => {
+                facts.load(shared)?;
+            }
+            other => return other,
+        }
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        live: &'a Live,
+        facts: &'a Facts,
+        now: u64,
+    ) -> Snapshot<'a> {
+        Snapshot {
+            shared,
+            live,
+            facts,
+            now,
+        }
+    }
+
+    /// A pending entry, if it changed since the index was written.
+    #[allow(clippy::option_option)] // The outer says whether it is known, the inner what.
+    fn changed_entry(&self, group_id: u64, id: EventId) -> Option<Option<PendingEntry>> {
+        let mut layers = self.live.layers();
+        layers.find_map(|layer| layer.entries.get(&(group_id, id)).copied())
+    }
+
+    /// What the handle of a name says, unless a commit that is not visible yet changed it.
+    fn by_handle(&self, name: &StreamName) -> Option<Known<StreamSummary>> {
+        let handle = self.shared.catalog.find(name).ok()?;
+        let state = handle.state();
+        (state.changed < self.live.end.commits)
+            .then(|| state.stream.clone().map_or(Known::Gone, Known::There))
+    }
+}
+
+impl View for Snapshot<'_> {
+    fn now_ms(&self) -> u64 {
+        self.now
+    }
+
+    fn stream(&self, name: &StreamName) -> Result<Option<StreamSummary>, StoreError> {
+        let row = |id| match self.live.row(id) {
+            Known::There(row) => Some(row.clone()),
+            Known::Gone | Known::InIndex => None,
+        };
+        match self.live.stream_id(name) {
+            // A name that was bound lately is that of a stream that changed lately.
+            Known::There(id) => Ok(row(id)),
+            Known::Gone => Ok(None),
+            Known::InIndex => {
+                let known = self.by_handle(name);
+                match known.or_else(|| self.facts.stream(name, self.live.thaws)) {
+                    Some(Known::There(stream)) => match self.live.row(stream.id) {
+                        Known::InIndex => Ok(Some(stream)),
+                        _ => Ok(row(stream.id)),
+                    },
+                    Some(_) => Ok(None),
+                    None => self.facts.need(Need::Stream(name.clone())),
+                }
+            }
+        }
+    }
+
+    fn streams(&self, page: &StreamsPage, limit: usize) -> Result<Vec<StreamSummary>, StoreError> {
+        pages::streams(self.live, page, limit, |page, limit| {
+            match self.facts.page(page, limit, self.live.thaws) {
+                Some(streams) => Ok(streams.clone()),
+                None => self.facts.need(Need::Page(page.clone(), limit)),
+            }
+        })
+    }
+
+    fn next_position(&self) -> u64 {
+        self.live.end.next_position
+    }
+
+    fn count(&self) -> u64 {
+        self.live.end.streams
+    }
+
+    fn deleted(&self, stream: &StreamSummary) -> Result<Arc<DeletedNumbers>, StoreError> {
+        if stream.deleted == 0 {
+            return Ok(Arc::default());
+        }
+        match self.live.deleted.get(&stream.id) {
+            Some(deleted) => Ok(Arc::clone(deleted)),
+            None => self.facts.need(Need::Deleted(stream.id)),
+        }
+    }
+
+    fn whole_runs(
+        &self,
+        stream: &StreamSummary,
+        numbers: Range<u64>,
+        reverse: bool,
+        bytes_max: usize,
+    ) -> Result<Vec<Run>, StoreError> {
+        let recent = &self.live.recent;
+        if let Some(runs) = recent.whole_runs(stream.id, numbers.clone(), reverse, bytes_max) {
+            return Ok(runs);
+        }
+        match self.facts.runs(stream.id, &numbers, reverse, bytes_max) {
+            Some(runs) => Ok(runs),
+            None => self.facts.need(Need::Runs {
+                stream: stream.clone(),
+                numbers,
+                reverse,
+            }),
+        }
+    }
+
+    fn group(&self, stream: &StreamSummary, name: &[u8]) -> Result<Option<Arc<Group>>, StoreError> {
+        match self.live.group(stream.id, name) {
+            Known::There(group) => return Ok(Some(Arc::clone(group))),
+            Known::Gone => return Ok(None),
+            Known::InIndex => {}
+        }
+        match self.facts.group(stream.id, name, self.live.thaws) {
+            Some(Known::There(group)) => Ok(Some(group)),
+            Some(_) => Ok(None),
+            None => {
+                let name = Bytes::copy_from_slice(name);
+                self.facts.need(Need::Group(stream.id, name))
+            }
+        }
+    }
+
+    fn groups(&self, stream: &StreamSummary) -> Result<Vec<Arc<Group>>, StoreError> {
+        let Some(indexed) = self.facts.groups(stream.id, self.live.thaws) else {
+            return self.facts.need(Need::Groups(stream.id));
+        };
+        let mut groups: BTreeMap<Bytes, Option<Arc<Group>>> = BTreeMap::new();
+        for group in indexed {
+            groups.insert(group.name.clone(), Some(Arc::clone(group)));
+        }
+        // The newest last.
+        let layers: Vec<_> = self.live.layers().collect();
+        for layer in layers.into_iter().rev() {
+            let of_stream = layer.groups.range((stream.id, Bytes::new())..);
+            let of_stream = of_stream.take_while(|((id, _), _)| *id == stream.id);
+            for ((_, name), group) in of_stream {
+                groups.insert(name.clone(), group.clone());
+            }
+        }
+        Ok(groups.into_values().flatten().collect())
+    }
+
+    fn pending(
+        &self,
+        group: &Group,
+        ids: RangeInclusive<EventId>,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, StoreError> {
+        let mut found = Vec::new();
+        let (mut low, mut high) = ids.into_inner();
+        while low <= high && found.len() < limit {
+            if low == high
+                && let Some(known) = self.changed_entry(group.id, low)
+            {
+                found.extend(known);
+                break;
+            }
+            let at = if reverse { high } else { low };
+            let Some(block) = self.facts.block(group.id, at, self.live.thaws) else {
+                let (group, id) = (group.id, at);
+                return self.facts.need(Need::Pending { group, id, reverse });
+            };
+            // What of the range lies in the block, with what changed since.
+            let from = low.max(block.start);
+            let until = block
+                .end
+                .and_then(EventId::previous)
+                .unwrap_or(EventId::MAX);
+            let until = until.min(high);
+            let within = block.entries.iter().map(|entry| (entry.id, Some(*entry)));
+            let within = within.filter(|(id, _)| (from..=until).contains(id));
+            let mut entries: BTreeMap<EventId, Option<PendingEntry>> = within.collect();
+            let layers: Vec<_> = self.live.layers().collect();
+            for layer in layers.into_iter().rev() {
+                let range = (group.id, from)..=(group.id, until);
+                let changed = layer.entries.range(range);
+                entries.extend(changed.map(|((_, id), entry)| (*id, *entry)));
+            }
+            let entries = entries.into_values().flatten();
+            let left = limit - found.len();
+            match reverse {
+                true => found.extend(entries.rev().take(left)),
+                false => found.extend(entries.take(left)),
+            }
+            let next = match reverse {
+                true => from.previous().map(|id| high = id),
+                false => until.next().map(|id| low = id),
+            };
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError> {
+        let end = Found {
+            number: stream.next_number(),
+            is_exact: false,
+        };
+        if id > stream.last_id || stream.first == end.number {
+            return Ok(end);
+        }
+        let found = self.live.recent.find(stream.id, stream.first, id);
+        let Some(found) = found.or_else(|| self.facts.place(stream, id)) else {
+            let stream = stream.clone();
+            return self.facts.need(Need::Place { stream, id });
+        };
+        // What lies before the first event is trimmed.
+        Ok(match found.number < stream.first {
+            true => Found {
+                number: stream.first,
+                is_exact: false,
+            },
+            false => found,
+        })
+    }
+}

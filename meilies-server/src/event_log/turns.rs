@@ -1,0 +1,122 @@
+//! Who waits for the same group of a stream waits in line: the first is woken, and takes what it
+//! wants; when it leaves, the next one looks whether anything is left. So an event wakes one of ten
+//! thousand, and they are served in the order in which they came.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use meilies_protocol::StreamName;
+
+use super::inbox::{BLOCKED, Inbox};
+
+/// What one waits for: a group of a stream.
+type Line = (StreamName, Bytes);
+
+/// All lines.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    lines: Mutex<Lines>,
+    /// How many places were taken.
+    taken: AtomicU64,
+}
+
+/// Who stands there: the number of the place, and whom to wake.
+type Lines = HashMap<Line, VecDeque<(u64, Arc<Inbox>)>>;
+
+/// A place in lines, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    turns: Arc<Turns>,
+    lines: Vec<Line>,
+    number: u64,
+}
+
+impl Turns {
+    /// Takes the last place of each of these lines.
+    pub(super) fn join(self: &Arc<Self>, lines: Vec<Line>, inbox: &Arc<Inbox>) -> Place {
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        let mut all = self.lock();
+        for line in &lines {
+            all.entry(line.clone())
+                .or_default()
+                .push_back((number, Arc::clone(inbox)));
+        }
+        drop(all);
+        Place {
+            turns: Arc::clone(self),
+            lines,
+            number,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Whether it is this one's turn in the line for a stream.
+    pub(crate) fn is_first(&self, stream: &StreamName) -> bool {
+        let all = self.turns.lock();
+        let mut own = self.lines.iter().filter(|(name, _)| name == stream);
+        own.any(|line| {
+            let first = all.get(line).and_then(VecDeque::front);
+            first.is_some_and(|(number, _)| *number == self.number)
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut next = Vec::new();
+        let mut all = self.turns.lock();
+        for line in &self.lines {
+            let Some(waiting) = all.get_mut(line) else {
+                continue;
+            };
+            let place = waiting
+                .iter()
+                .position(|(number, _)| *number == self.number);
+            if let Some(at) = place {
+                waiting.remove(at);
+            }
+            match waiting.front() {
+                Some((_, first)) if place == Some(0) => next.push(Arc::clone(first)),
+                Some(_) => {}
+                None => {
+                    all.remove(line);
+                }
+            }
+        }
+        drop(all);
+        for inbox in next {
+            inbox.deliver(BLOCKED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_comes_when_the_first_leaves() {
+        let turns = Arc::new(Turns::default());
+        let stream = StreamName::parse(Bytes::from_static(b"s")).unwrap();
+        let line = vec![(stream.clone(), Bytes::from_static(b"g"))];
+        let inboxes = [(); 3].map(|()| Arc::new(Inbox::default()));
+        let [first, second, third] = [0, 1, 2].map(|at| turns.join(line.clone(), &inboxes[at]));
+        inboxes[2].block();
+        assert!(first.is_first(&stream) && !second.is_first(&stream));
+        drop(second);
+        assert!(first.is_first(&stream) && !third.is_first(&stream));
+        assert!(inboxes[2].poll_unblocked().is_pending());
+        drop(first);
+        assert!(third.is_first(&stream));
+        assert!(inboxes[2].poll_unblocked().is_ready());
+        drop(third);
+        assert!(turns.lock().is_empty());
+    }
+}
