@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 mod account;
 mod appends;
+mod changes;
 mod execute;
 mod input;
 
@@ -31,6 +32,7 @@ use crate::output::Output;
 use crate::session::{Client, Registration, Session};
 use account::Account;
 use appends::Appends;
+use changes::Changes;
 pub(crate) use execute::refuse;
 use execute::{Later, PauseOver, Waiting};
 use input::Input;
@@ -43,6 +45,7 @@ pub(crate) struct Connection {
     output: Output,
     session: Session,
     appends: Appends,
+    changes: Changes,
     /// A decoded command that has to wait for the writes before it.
     waiting: Option<Waiting>,
     /// A command that is at work. Nothing is decoded before it has answered.
@@ -51,6 +54,8 @@ pub(crate) struct Connection {
     pushed_bytes: u64,
     /// What is counted and shown of commands.
     account: Account,
+    /// Commands that were decoded in this turn.
+    commands: u64,
     /// Resolves at the end of the CLIENT PAUSE that holds a command up.
     pause_over: Option<PauseOver>,
     /// No command is executed any more; given up when this runs out.
@@ -88,10 +93,12 @@ impl Connection {
             output: Output::default(),
             session,
             appends: Appends::default(),
+            changes: Changes::default(),
             waiting: None,
             later: None,
             pushed_bytes: 0,
             account: Account::default(),
+            commands: 0,
             pause_over: None,
             closing: None,
             context: Arc::clone(context),
@@ -140,6 +147,7 @@ impl Connection {
         let mut progress = self
             .appends
             .poll(waking, &self.context, self.output.buffer());
+        progress |= self.poll_changes(waking);
         progress |= self.poll_later(waking);
         progress |= self.execute(waking);
         progress |= self.show_commands(waking);
@@ -170,11 +178,16 @@ impl Connection {
     /// Nothing more will be executed: the client is done, or the server is.
     fn is_over(&self) -> bool {
         let drained = self.session.client.inbox().is_draining() && self.waiting.is_none();
-        drained || (self.input.is_over() && self.waiting.is_none() && self.later.is_none())
+        drained || (self.input.is_over() && self.waiting.is_none() && self.is_idle())
     }
 
     fn is_answered(&self) -> bool {
-        self.appends.is_empty() && self.later.is_none() && self.output.unsent() == 0
+        self.appends.is_empty() && self.is_idle() && self.output.unsent() == 0
+    }
+
+    /// Whether no command is at work, but for writes that were gathered.
+    fn is_idle(&self) -> bool {
+        self.later.is_none() && self.changes.is_empty()
     }
 
     fn begin_close(&mut self) {
@@ -234,7 +247,7 @@ impl Connection {
             // Half of an array is written: nothing may come between.
             Some(later) if later.so_far.is_begun => return 0,
             Some(later) => Some(later.so_far.mark),
-            None => None,
+            None => self.changes.oldest_mark(),
         };
         let waiting = self.waiting.as_ref().map(|waiting| waiting.mark);
         let Some(mark) = self.appends.oldest_mark().or(mark).or(waiting) else {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use meilies_protocol::{EventId, Expect, NewId, StreamName};
 use tokio::sync::{broadcast, oneshot, watch};
@@ -19,6 +20,7 @@ const TOUCHED_MAX: usize = 1024;
 pub mod batch;
 mod deleted;
 mod group;
+mod keys;
 pub mod local;
 pub mod memory;
 mod varint;
@@ -27,6 +29,7 @@ mod view;
 pub use batch::{Batch, EventRef, Form, Run};
 pub use deleted::DeletedNumbers;
 pub use group::{Consumer, Group, PendingEntry};
+pub use keys::{Known, Producer, Producing, Remembered, WriteKey, hash};
 pub use view::{Found, Look, Operation, OperationFn, Transaction, Verdict, View};
 
 /// A store of streams.
@@ -44,9 +47,21 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// `request.bytes_max` bytes (one batch at least).
     fn read(&self, request: &ReadRequest, access: Access) -> Result<ReadOutcome, StoreError>;
 
+    /// Runs operations one after the other, each as a whole, and resolves with their replies when
+    /// these are as durable as the store's policy says. They share a commit, unless one of them
+    /// needs something from the disk: then it and those behind it run in a later one. Operations of
+    /// other callers may come between two of them, never into one.
+    fn transact_each(
+        &self,
+        operations: Vec<Operation>,
+    ) -> BoxFuture<'static, Vec<Result<BytesMut, StoreError>>>;
+
     /// Runs an operation as a whole in a commit, and resolves with its reply when that is as
     /// durable as the store's policy says.
-    fn transact(&self, operation: Operation) -> BoxFuture<'static, Result<BytesMut, StoreError>>;
+    fn transact(&self, operation: Operation) -> BoxFuture<'static, Result<BytesMut, StoreError>> {
+        let transacted = self.transact_each(vec![operation]);
+        async move { transacted.await.pop().unwrap_or(Err(StoreError::Closed)) }.boxed()
+    }
 
     /// Lets a command look at what is visible. What it sees does not change while it runs; when it
     /// needs something from the disk it runs again.
@@ -128,6 +143,8 @@ pub struct Write {
     pub id: NewId,
     /// The event's (name, value) pairs.
     pub fields: Fields,
+    /// By which a repetition is known. The engine stores it; whoever writes has looked for it.
+    pub key: Option<Box<WriteKey>>,
 }
 
 impl Write {
@@ -139,6 +156,7 @@ impl Write {
             make_stream: true,
             id: NewId::Auto,
             fields,
+            key: None,
         }
     }
 }
@@ -310,6 +328,8 @@ pub struct StreamSummary {
     /// What the count of events ever added is above the count of numbers given, wrapping: Redis
     /// lets it be set.
     pub surplus: u64,
+    /// What is set and counted of producers' keys.
+    pub producing: Producing,
     /// When it was created, ms since 1970 UTC.
     pub created_at: u64,
     /// The last commit that changed it.
@@ -328,6 +348,7 @@ impl StreamSummary {
             last_id: EventId::MIN,
             max_deleted_id: EventId::MIN,
             surplus: 0,
+            producing: Producing::default(),
             created_at,
             changed: 0,
         }

@@ -13,6 +13,7 @@ mod engine {
     mod deletions;
     mod failing_files;
     mod failing_transactions;
+    mod keys;
     mod many_deletions;
     mod naive;
     mod pictures;

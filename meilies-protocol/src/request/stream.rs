@@ -105,7 +105,7 @@ pub(crate) fn configure(arguments: &Arguments) -> Result<Request, RequestError> 
         }
     }
     if duration_s.is_none() && max_size.is_none() {
-        return Err(RequestError::Syntax);
+        return Err(StreamRequestError::NothingSet.into());
     }
     Ok(Request::XCfgSet {
         key,

@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{Request, StreamName, Version, XGroup, writer};
+use meilies_protocol::{Idempotency, Request, StreamName, Version, XGroup, writer};
 
 use super::admin::memory;
 use super::{Flow, Next, group, keyspace, looking, measured, publish, read, store_error, stream};
 use crate::context::Context;
-use crate::engine::{Operation, StoreError, Transaction, Verdict, View};
+use crate::engine::{Operation, Remembered, StoreError, Transaction, Verdict, View};
 use crate::output::Output;
 use crate::session::Session;
 
@@ -26,6 +26,8 @@ pub(crate) struct Scope {
     pub(crate) event_bytes_max: usize,
     /// Events in what counts as a node: approximate trimming takes whole ones.
     pub(crate) node_events_max: u64,
+    /// What a stream remembers of producers' keys where nothing is set.
+    pub(crate) remembered: Remembered,
     /// A random number: the same however often the command runs.
     pub(crate) draw: u64,
 }
@@ -37,6 +39,10 @@ impl Scope {
             version: session.version,
             event_bytes_max: context.settings.max_event_bytes(),
             node_events_max: context.settings.stream_node_max_entries(),
+            remembered: Remembered {
+                duration_s: context.settings.stream_idmp_duration_s(),
+                keys_max: context.settings.stream_idmp_maxsize(),
+            },
             draw: rand::random(),
         }
     }
@@ -83,6 +89,7 @@ pub(crate) fn kind(request: &Request) -> Option<Kind> {
         | Request::XDelEx { .. }
         | Request::XTrim { .. }
         | Request::XSetId(_)
+        | Request::XCfgSet { .. }
         | Request::XGroup(_)
         | Request::XReadGroup(_)
         | Request::XAck { .. }
@@ -184,6 +191,14 @@ pub(crate) fn change(
         Request::XClaim(request) => group::claim::claim(transaction, request, out),
         Request::XAutoClaim(request) => group::claim::claim_idle(transaction, request, out),
         Request::XSetId(request) => stream::set_id(transaction, request, out),
+        Request::XCfgSet {
+            key,
+            duration_s,
+            max_size,
+        } => {
+            let set = (*duration_s, *max_size);
+            stream::idempotency::configure(transaction, key, set, scope, out)
+        }
         Request::Del { keys } | Request::Unlink { keys } => {
             keyspace::delete(transaction, keys, out)
         }
@@ -208,6 +223,7 @@ pub(crate) fn names(request: &Request) -> Vec<StreamName> {
         Request::XSetId(request) => vec![request.key.clone()],
         Request::XDel { key, .. }
         | Request::XDelEx { key, .. }
+        | Request::XCfgSet { key, .. }
         | Request::XTrim { key, .. }
         | Request::XAckDel { key, .. }
         | Request::XGroup(XGroup::Create { key, .. }) => vec![key.clone()],
@@ -223,7 +239,10 @@ pub(crate) fn names(request: &Request) -> Vec<StreamName> {
 pub(crate) fn bytes_max(request: &Request) -> usize {
     const ITEM: usize = 256;
     match request {
-        Request::Publish(publish) => publish.name.as_bytes().len() + publish.data.len() + ITEM,
+        Request::Publish(publish) => {
+            let key = publish.key.as_ref().map_or(0, Bytes::len);
+            publish.name.as_bytes().len() + publish.data.len() + key + ITEM
+        }
         Request::PublishMany(many) => {
             let bytes = |(name, data): &(meilies_protocol::EventName, Bytes)| {
                 name.as_bytes().len() + data.len() + ITEM
@@ -231,11 +250,13 @@ pub(crate) fn bytes_max(request: &Request) -> usize {
             many.events.iter().map(bytes).sum()
         }
         Request::XAdd(add) => {
-            add.fields
-                .iter()
-                .map(|field| field.len() + 16)
-                .sum::<usize>()
-                + ITEM
+            let key = match &add.idempotency {
+                Some(Idempotency::Given { producer, key }) => producer.len() + key.len(),
+                Some(Idempotency::Auto { producer }) => producer.len(),
+                None => 0,
+            };
+            let fields = add.fields.iter().map(|field| field.len() + 16);
+            fields.sum::<usize>() + key + ITEM
         }
         _ => ITEM,
     }
@@ -265,13 +286,39 @@ pub(crate) fn look_alone(
 
 /// A command that stands alone and may change something.
 pub(crate) fn change_alone(context: &Arc<Context>, session: &Session, request: Request) -> Flow {
+    transact(context, operation(context, session, request))
+}
+
+/// What a command that may change something does in the engine.
+pub(crate) fn operation(context: &Context, session: &Session, request: Request) -> Operation {
     let scope = Scope::of(context, session);
-    let operation = Operation {
+    Operation {
         names: names(&request),
         bytes: bytes_max(&request),
         run: Box::new(move |transaction, out| change(&request, transaction, scope, out)),
-    };
-    transact(context, operation)
+    }
+}
+
+/// Whether a command changes something and has a short reply, so that many may wait for one commit.
+pub(crate) fn is_brief_change(request: &Request) -> bool {
+    match request {
+        Request::Publish(_)
+        | Request::XAdd(_)
+        | Request::XDel { .. }
+        | Request::XDelEx { .. }
+        | Request::XTrim { .. }
+        | Request::XSetId(_)
+        | Request::XCfgSet { .. }
+        | Request::XAck { .. }
+        | Request::XAckDel { .. }
+        | Request::XNack(_)
+        | Request::Del { .. }
+        | Request::Unlink { .. }
+        | Request::Rename { .. }
+        | Request::RenameNx { .. } => true,
+        Request::XGroup(request) => !matches!(request, XGroup::Help),
+        _ => false,
+    }
 }
 
 /// Hands an operation over and waits for its reply.

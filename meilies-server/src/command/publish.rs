@@ -1,4 +1,5 @@
-//! `PUBLISH stream name data [EXPECT n|none|exists|any]`: stores an event and answers its number.
+//! `PUBLISH stream name data [EXPECT n|none|exists|any] [ID key]`: stores an event and answers its
+//! number. One with a key is stored once, as long as the event is kept.
 //! `PUBLISH-MANY stream count name data …`: stores several, all or none, and answers the last
 //! number.
 //!
@@ -8,19 +9,17 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{EventName, Expect, NewId, Publish, PublishMany, StreamName, writer};
+use meilies_protocol::{EventName, Expect, Publish, PublishMany, StreamName, writer};
 
 use super::data::Scope;
 use super::{Flow, blocking, store_error};
 use crate::config::Settings;
 use crate::context::Context;
 use crate::engine::{
-    Access, Fields, Refusal, StoreError, Transaction, Verdict, Write, WriteOutcome,
+    Access, Fields, Refusal, StoreError, Transaction, Verdict, View, Write, WriteKey, WriteOutcome,
 };
 use crate::limits::{PUBLISH_MANY_BYTES_AN_EVENT, PUBLISH_MANY_BYTES_MAX};
 use crate::output::Output;
-
-const NO_KEY: &str = "ERR PUBLISH does not take ID yet";
 
 /// What becomes of a PUBLISH before it is handed over.
 #[derive(Debug)]
@@ -31,18 +30,15 @@ pub(crate) enum Publishing {
     Refused(String),
 }
 
-/// Makes a write of a PUBLISH. Nothing is copied.
+/// Makes a write of a PUBLISH without a key. Nothing is copied.
 pub(crate) fn write(settings: &Settings, publish: Publish) -> Publishing {
     let Publish {
         stream,
         name,
         data,
         expect,
-        key,
+        ..
     } = publish;
-    if key.is_some() {
-        return Publishing::Refused(NO_KEY.to_owned());
-    }
     let fields = Fields::One([name.into_bytes(), data]);
     let (bytes, limit) = (fields.bytes(), settings.max_event_bytes());
     if bytes > limit {
@@ -53,20 +49,26 @@ pub(crate) fn write(settings: &Settings, publish: Publish) -> Publishing {
 
 /// Makes the writes of a PUBLISH-MANY, or the line of the error. Nothing is copied.
 pub(crate) fn writes(settings: &Settings, many: PublishMany) -> Result<Vec<Write>, String> {
-    let limit = settings.max_event_bytes();
-    let mut bytes_together = 0;
-    let mut writes = Vec::with_capacity(many.events.len());
+    check_many(&many, settings.max_event_bytes())?;
     let mut expect = many.expect;
-    for (name, data) in many.events {
+    let write = |(name, data): (EventName, Bytes)| {
         let fields = Fields::One([name.into_bytes(), data]);
-        let bytes = fields.bytes();
+        // Nothing comes between them: the first speaks for all.
+        let expect = std::mem::take(&mut expect);
+        Write::new(many.stream.clone(), expect, fields)
+    };
+    Ok(many.events.into_iter().map(write).collect())
+}
+
+/// The line of the error if an event is too large, or all of them together.
+fn check_many(many: &PublishMany, limit: usize) -> Result<(), String> {
+    let mut bytes_together = 0;
+    for (name, data) in &many.events {
+        let bytes = name.as_bytes().len() + data.len();
         if bytes > limit {
             return Err(format!("ERR event is {bytes} bytes, the limit is {limit}"));
         }
         bytes_together += bytes + PUBLISH_MANY_BYTES_AN_EVENT;
-        // Nothing comes between them: the first speaks for all.
-        let expect = std::mem::take(&mut expect);
-        writes.push(Write::new(many.stream.clone(), expect, fields));
     }
     if bytes_together > PUBLISH_MANY_BYTES_MAX {
         return Err(format!(
@@ -74,7 +76,7 @@ pub(crate) fn writes(settings: &Settings, many: PublishMany) -> Result<Vec<Write
              {PUBLISH_MANY_BYTES_AN_EVENT} more, the limit is {PUBLISH_MANY_BYTES_MAX}"
         ));
     }
-    Ok(writes)
+    Ok(())
 }
 
 /// What stands for the outcomes of writes that are all or none: that of the last one, or the reason
@@ -109,9 +111,8 @@ pub(super) fn publish(
     scope: Scope,
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
-    if request.key.is_some() {
-        writer::error(out, NO_KEY);
-        return Ok(Verdict::Commit);
+    if let Some(key) = &request.key {
+        return publish_once(transaction, request, key, scope, out);
     }
     let event = (request.name.clone(), request.data.clone());
     append(
@@ -124,6 +125,57 @@ pub(super) fn publish(
     )
 }
 
+/// A PUBLISH with a key: an event that has it already is what is answered, if it is the same one.
+fn publish_once(
+    transaction: &mut dyn Transaction,
+    request: &Publish,
+    key: &Bytes,
+    scope: Scope,
+    out: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    let fields = Fields::One([request.name.clone().into_bytes(), request.data.clone()]);
+    let (bytes, limit) = (fields.bytes(), scope.event_bytes_max);
+    if bytes > limit {
+        let text = format!("ERR event is {bytes} bytes, the limit is {limit}");
+        writer::error(out, &text);
+        return Ok(Verdict::Abort);
+    }
+    let view: &dyn View = transaction;
+    if let Some(stream) = view.stream(&request.stream)?
+        && let Some(run) = view.event_of_key(&stream, key)?
+        && let Some(event) = run.events().next()
+    {
+        let number = event.number;
+        if event
+            .fields()
+            .eq([(&fields.items()[0][..], &fields.items()[1][..])])
+        {
+            writer::number(out, number);
+            return Ok(Verdict::Commit);
+        }
+        let text = format!(
+            "CONFLICT event {number} of stream '{}' has this ID and is another one",
+            request.stream
+        );
+        writer::error(out, &text);
+        return Ok(Verdict::Abort);
+    }
+    let write = Write {
+        key: Some(Box::new(WriteKey::Own(key.clone()))),
+        ..Write::new(request.stream.clone(), request.expect, fields)
+    };
+    match transaction.append(write)? {
+        Ok(added) => {
+            writer::number(out, added.number);
+            Ok(Verdict::Commit)
+        }
+        Err(refused) => {
+            writer::error(out, &refusal(&refused));
+            Ok(Verdict::Abort)
+        }
+    }
+}
+
 /// A PUBLISH-MANY in a transaction.
 pub(super) fn publish_many(
     transaction: &mut dyn Transaction,
@@ -131,6 +183,10 @@ pub(super) fn publish_many(
     scope: Scope,
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
+    if let Err(text) = check_many(request, scope.event_bytes_max) {
+        writer::error(out, &text);
+        return Ok(Verdict::Abort);
+    }
     let events = request.events.iter().cloned();
     append(
         transaction,
@@ -162,7 +218,7 @@ fn append(
         }
         // Nothing comes between them: the first speaks for all.
         let expect = std::mem::take(&mut expect);
-        match transaction.append(stream, expect, true, NewId::Auto, fields)? {
+        match transaction.append(Write::new(stream.clone(), expect, fields))? {
             Ok(added) => last = Some(added.number),
             Err(refused) => {
                 writer::error(out, &refusal(&refused));

@@ -1,10 +1,11 @@
 //! Redis' commands about a stream and its events: XADD, XLEN, XRANGE, XREAD, XDEL, XTRIM, XSETID,
-//! XINFO.
+//! XCFGSET, XINFO.
 
 use bytes::BytesMut;
 use meilies_protocol::{EventId, References, StreamName, Trim, TrimBy, XSetId, writer};
 
 pub(crate) mod add;
+pub(super) mod idempotency;
 pub(crate) mod info;
 pub(crate) mod range;
 pub(crate) mod read;

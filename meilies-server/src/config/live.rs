@@ -13,6 +13,12 @@ pub type LogSwitch = Box<dyn Fn(&LogFilter) + Send + Sync>;
 /// Events of a stream's node at the start, as in Redis.
 const STREAM_NODE_ENTRIES: u64 = 100;
 
+/// For how many seconds keys of producers are known at the start, as in Redis.
+const STREAM_IDMP_DURATION_S: u64 = 100;
+
+/// How many keys of each producer are known at the start, as in Redis.
+const STREAM_IDMP_KEYS: u64 = 100;
+
 /// Commands that take so many µs are slow at the start, as in Redis.
 const SLOW_US: i64 = 10_000;
 
@@ -25,6 +31,8 @@ pub struct Settings {
     max_clients: AtomicUsize,
     max_event_bytes: AtomicUsize,
     stream_node_max_entries: AtomicU64,
+    stream_idmp_duration_s: AtomicU64,
+    stream_idmp_maxsize: AtomicU64,
     slow_log_slower_than_us: AtomicI64,
     slow_log_max_len: AtomicU64,
     latency_monitor_threshold_ms: AtomicU64,
@@ -43,6 +51,10 @@ pub struct Changes {
     pub max_event_bytes: Option<usize>,
     /// See [`Settings::stream_node_max_entries`].
     pub stream_node_max_entries: Option<u64>,
+    /// See [`Settings::stream_idmp_duration_s`].
+    pub stream_idmp_duration_s: Option<u64>,
+    /// See [`Settings::stream_idmp_maxsize`].
+    pub stream_idmp_maxsize: Option<u64>,
     /// See [`Settings::slow_log_slower_than_us`].
     pub slow_log_slower_than_us: Option<i64>,
     /// See [`Settings::slow_log_max_len`].
@@ -64,6 +76,8 @@ impl Settings {
             max_clients: AtomicUsize::new(config.max_clients),
             max_event_bytes: AtomicUsize::new(config.max_event_bytes),
             stream_node_max_entries: AtomicU64::new(STREAM_NODE_ENTRIES),
+            stream_idmp_duration_s: AtomicU64::new(STREAM_IDMP_DURATION_S),
+            stream_idmp_maxsize: AtomicU64::new(STREAM_IDMP_KEYS),
             slow_log_slower_than_us: AtomicI64::new(SLOW_US),
             slow_log_max_len: AtomicU64::new(SLOW_LOG_LENGTH),
             latency_monitor_threshold_ms: AtomicU64::new(0),
@@ -93,6 +107,16 @@ impl Settings {
     /// Events that an approximate trim takes together, as Redis takes whole nodes.
     pub fn stream_node_max_entries(&self) -> u64 {
         self.stream_node_max_entries.load(Ordering::Relaxed)
+    }
+
+    /// For how many seconds a stream knows a producer's key, where XCFGSET has not said so.
+    pub fn stream_idmp_duration_s(&self) -> u64 {
+        self.stream_idmp_duration_s.load(Ordering::Relaxed)
+    }
+
+    /// How many keys of each producer a stream knows, where XCFGSET has not said so.
+    pub fn stream_idmp_maxsize(&self) -> u64 {
+        self.stream_idmp_maxsize.load(Ordering::Relaxed)
     }
 
     /// A command that takes more µs is slow; none is if this is negative.
@@ -162,6 +186,13 @@ impl Settings {
         if let Some(entries) = changes.stream_node_max_entries {
             self.stream_node_max_entries
                 .store(entries, Ordering::Relaxed);
+        }
+        if let Some(seconds) = changes.stream_idmp_duration_s {
+            self.stream_idmp_duration_s
+                .store(seconds, Ordering::Relaxed);
+        }
+        if let Some(keys) = changes.stream_idmp_maxsize {
+            self.stream_idmp_maxsize.store(keys, Ordering::Relaxed);
         }
         if let Some(us) = changes.slow_log_slower_than_us {
             self.slow_log_slower_than_us.store(us, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 //! committer, for the sync of its commit, for the end of a pause, for events, or for the client to
 //! take the reply. Consecutive writes that gather are one run, timed from the first to the last.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use meilies_protocol::Arguments;
@@ -58,6 +59,11 @@ impl Account {
         self.at_work.map_or(0, |called| called.place)
     }
 
+    /// The command at work.
+    pub(super) fn called(&self) -> Option<Called> {
+        self.at_work
+    }
+
     /// Whether a command that waits for EXEC may write.
     pub(super) fn will_write(&self) -> bool {
         let mut queued = self.queued.iter();
@@ -95,6 +101,11 @@ impl Connection {
 
     /// A turn is done: what it has counted is added.
     pub(super) fn settle(&mut self) {
+        let commands = std::mem::take(&mut self.commands);
+        if commands > 0 {
+            let total = &self.context.metrics.commands_total;
+            total.fetch_add(commands, Ordering::Relaxed);
+        }
         self.settle_gathered();
         self.settle_run();
         self.account.clock = None;
@@ -202,15 +213,28 @@ impl Connection {
             return;
         };
         self.finish_queued();
+        let arguments = std::mem::take(&mut self.input.arguments);
+        self.finish_call(called, &arguments, took, failed);
+        self.input.arguments = arguments;
+        if called.command.name == "exec" && self.context.monitors.any() {
+            self.show_one(called, &self.input.arguments);
+        }
+    }
+
+    /// A command that ran with others is done and answered.
+    pub(super) fn finish_call(
+        &mut self,
+        called: Called,
+        arguments: &Arguments,
+        took: Duration,
+        failed: bool,
+    ) {
         self.count(called.place, took);
         if failed {
             let row = self.context.metrics.commands.row(called.place);
             row.add_failed(1);
         }
-        self.note_if_slow(called, &self.input.arguments, took);
-        if called.command.name == "exec" && self.context.monitors.any() {
-            self.show_one(called, &self.input.arguments);
-        }
+        self.note_if_slow(called, arguments, took);
     }
 
     /// Counts a call. Each is one of its own in the histogram.

@@ -15,19 +15,19 @@ use meilies_protocol::{
 
 use super::appends::Shape;
 use super::{Connection, OUTPUT_BYTES_AHEAD_MAX, OUTPUT_BYTES_MAX};
-use crate::command::{self, Flow, Next, Publishing};
+use crate::command::{self, Flow, Next, Publishing, data};
 use crate::output::Output;
 
 /// Something decoded whose turn comes when the writes before it are answered.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    what: Decoded,
+    pub(super) what: Decoded,
     /// Pushes made when it came.
     pub(super) mark: u64,
 }
 
 #[derive(Debug)]
-enum Decoded {
+pub(super) enum Decoded {
     Request(Request),
     /// It waits for EXEC.
     Gathered(Result<Request, RequestError>),
@@ -92,7 +92,7 @@ pub(super) struct SoFar {
 impl Connection {
     /// Executes what is decoded or can be, and hands the writes among it over.
     pub(super) fn execute(&mut self, waking: &mut Waking<'_>) -> bool {
-        let mut commands = 0_u64;
+        let mut commands = false;
         let mut progress = false;
         while self.may_execute() {
             if let Some(waiting) = self.waiting.take() {
@@ -111,39 +111,49 @@ impl Connection {
                     self.waiting = Some(waiting);
                     break;
                 }
-                self.start(waiting);
+                match waiting.what {
+                    Decoded::Request(request) if data::is_brief_change(&request) => {
+                        self.start_changes(request, waiting.mark);
+                    }
+                    _ => self.start(waiting),
+                }
                 progress = true;
                 continue;
             }
             if !self.appends.has_room() {
                 break;
             }
-            match self.input.next_command() {
-                Ok(false) => break,
-                Ok(true) => {
-                    self.begin_command();
-                    self.decode();
-                }
-                Err(error) => self.wait(Decoded::Malformed(error)),
+            if !self.next_decoded() {
+                break;
             }
-            commands += 1;
+            commands = true;
         }
         self.settle();
         self.appends.close_group();
-        if commands > 0 {
-            self.context
-                .metrics
-                .commands_total
-                .fetch_add(commands, Ordering::Relaxed);
+        if commands {
             // Handed over before anything else, so that the commit begins as early as it can.
             self.appends
                 .poll(waking, &self.context, self.output.buffer());
         }
-        progress || commands > 0
+        progress || commands
+    }
+
+    /// Decodes the next command, if the client has sent one.
+    pub(super) fn next_decoded(&mut self) -> bool {
+        match self.input.next_command() {
+            Ok(false) => return false,
+            Ok(true) => {
+                self.begin_command();
+                self.decode();
+            }
+            Err(error) => self.wait(Decoded::Malformed(error)),
+        }
+        self.commands += 1;
+        true
     }
 
     fn may_execute(&self) -> bool {
-        self.later.is_none()
+        self.is_idle()
             && self.closing.is_none()
             && self.output.unsent() < OUTPUT_BYTES_MAX
             && (self.waiting.is_some() || !self.session.client.inbox().is_draining())
@@ -226,7 +236,8 @@ impl Connection {
         self.show();
         match parsed {
             Err(error) => self.wait(Decoded::Wrong(error)),
-            Ok(Request::Publish(publish)) => {
+            Ok(request) if self.changes.is_gathering() => self.wait(Decoded::Request(request)),
+            Ok(Request::Publish(publish)) if publish.key.is_none() => {
                 let publishing = command::publish::write(&self.context.settings, publish);
                 self.gather(publishing, Shape::Number);
             }
@@ -279,7 +290,7 @@ impl Connection {
     }
 
     /// Whether the next reply is not wanted.
-    fn take_muted(&mut self) -> bool {
+    pub(super) fn take_muted(&mut self) -> bool {
         if let ReplyMode::On = self.session.replies {
             return false;
         }

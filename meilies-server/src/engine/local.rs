@@ -4,6 +4,7 @@
 //! commit of them; `committer` writes it; `live`, `pending` and `recent` are what it makes visible;
 //! `index` and `checkpoint` bring that to disk; `reader` finds it again; `recovery` opens it all.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -294,8 +295,11 @@ impl Engine for LocalEngine {
         reader::read(&self.inner.shared, request, access)
     }
 
-    fn transact(&self, operation: Operation) -> BoxFuture<'static, Result<BytesMut, StoreError>> {
-        Arc::clone(&self.inner).transact(operation).boxed()
+    fn transact_each(
+        &self,
+        operations: Vec<Operation>,
+    ) -> BoxFuture<'static, Vec<Result<BytesMut, StoreError>>> {
+        Arc::clone(&self.inner).transact_each(operations).boxed()
     }
 
     fn look(&self, access: Access, look: Look<'_>) -> Result<(), StoreError> {
@@ -348,35 +352,75 @@ impl Inner {
         Ok(appending)
     }
 
-    async fn transact(self: Arc<Self>, operation: Operation) -> Result<BytesMut, StoreError> {
-        let mut facts = Facts::default();
-        for name in &operation.names {
-            facts.hold(self.handle(name).await?);
+    async fn transact_each(
+        self: Arc<Self>,
+        operations: Vec<Operation>,
+    ) -> Vec<Result<BytesMut, StoreError>> {
+        let count = operations.len();
+        let mut replies = Vec::with_capacity(count);
+        match self.try_transact(operations.into(), &mut replies).await {
+            Ok(left) => {
+                // What one of them needs cannot be read: each for itself, so that only it fails.
+                for operation in left {
+                    let alone = VecDeque::from([operation]);
+                    if let Err(error) = self.try_transact(alone, &mut replies).await {
+                        replies.push(Err(error));
+                    }
+                }
+            }
+            Err(error) => replies.resize(count, Err(error)),
         }
-        let mut attempt = Box::new(Attempt { operation, facts });
+        replies
+    }
+
+    /// Runs operations until all have replied; an error is that of those without a reply. Returns
+    /// those that are left when what some of several need cannot be read.
+    async fn try_transact(
+        self: &Arc<Self>,
+        operations: VecDeque<Operation>,
+        replies: &mut Vec<Result<BytesMut, StoreError>>,
+    ) -> Result<VecDeque<Operation>, StoreError> {
+        let mut facts = Facts::default();
+        for name in operations.iter().flat_map(|operation| &operation.names) {
+            if !facts.holds(name) {
+                facts.hold(self.handle(name).await?);
+            }
+        }
+        let mut attempt = Box::new(Attempt { operations, facts });
         loop {
             let queue = self.queue()?;
-            let bytes = attempt.operation.bytes;
+            let bytes = attempt.operations.iter().map(|operation| operation.bytes);
+            let bytes = bytes.sum();
             let place = queue.place(bytes).await?;
             let (done, transacted) = oneshot::channel();
             let work = Work::Transact { attempt, done };
             queue.send(Queued { work, bytes, place }).await?;
-            match transacted.await.map_err(|_| StoreError::Closed)? {
-                Transacted::Done(reply) => return Ok(reply),
-                Transacted::Failed(error) => return Err(error),
-                Transacted::Missed(missed) => attempt = self.load(missed).await?,
+            let transacted: Transacted = transacted.await.map_err(|_| StoreError::Closed)?;
+            replies.extend(transacted.replies);
+            let Some(missed) = transacted.missed else {
+                return Ok(VecDeque::new());
+            };
+            let loaded;
+            (attempt, loaded) = self.load(missed).await?;
+            match loaded {
+                Ok(()) => {}
+                Err(_) if attempt.operations.len() > 1 => return Ok(attempt.operations),
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Reads what an operation needs from the disk.
-    async fn load(self: &Arc<Self>, mut attempt: Box<Attempt>) -> Result<Box<Attempt>, StoreError> {
+    /// Reads what operations need from the disk; the inner error says why that cannot be read.
+    async fn load(
+        self: &Arc<Self>,
+        mut attempt: Box<Attempt>,
+    ) -> Result<(Box<Attempt>, Result<(), StoreError>), StoreError> {
         let inner = Arc::clone(self);
         let loaded = tokio::task::spawn_blocking(move || {
-            attempt.facts.load(&inner.shared)?;
-            Ok(attempt)
+            let loaded = attempt.facts.load(&inner.shared);
+            (attempt, loaded)
         });
-        loaded.await.map_err(|_| StoreError::Closed)?
+        loaded.await.map_err(|_| StoreError::Closed)
     }
 
     fn queue(&self) -> Result<&Queue, StoreError> {

@@ -47,7 +47,10 @@ enum Held {
         AppendRequest,
         oneshot::Sender<Result<Vec<WriteOutcome>, StoreError>>,
     ),
-    Transact(Operation, oneshot::Sender<Result<BytesMut, StoreError>>),
+    Transact(
+        Vec<Operation>,
+        oneshot::Sender<Vec<Result<BytesMut, StoreError>>>,
+    ),
 }
 
 impl Default for MemoryEngine {
@@ -119,15 +122,19 @@ impl MemoryEngine {
                 // Whoever asked may be gone.
                 let _heard = reply.send(Ok(outcomes));
             }
-            Held::Transact(mut operation, reply) => {
-                let mut out = BytesMut::new();
-                let before = inner.state.clone();
-                let verdict = (operation.run)(&mut inner.state, &mut out);
-                if verdict != Ok(Verdict::Commit) {
-                    inner.state = before;
-                }
+            Held::Transact(operations, reply) => {
+                let run = |mut operation: Operation| {
+                    let mut out = BytesMut::new();
+                    let before = inner.state.clone();
+                    let verdict = (operation.run)(&mut inner.state, &mut out);
+                    if verdict != Ok(Verdict::Commit) {
+                        inner.state = before;
+                    }
+                    verdict.map(|_| out)
+                };
+                let replies = operations.into_iter().map(run).collect();
                 self.finish(inner);
-                let _heard = reply.send(verdict.map(|_| out));
+                let _heard = reply.send(replies);
             }
         }
     }
@@ -175,12 +182,19 @@ impl Engine for MemoryEngine {
         ready(taken.map(|()| appending)).boxed()
     }
 
-    fn transact(&self, operation: Operation) -> BoxFuture<'static, Result<BytesMut, StoreError>> {
+    fn transact_each(
+        &self,
+        operations: Vec<Operation>,
+    ) -> BoxFuture<'static, Vec<Result<BytesMut, StoreError>>> {
+        let count = operations.len();
         let (reply, transacted) = oneshot::channel();
-        let taken = self.take(Held::Transact(operation, reply));
+        let taken = self.take(Held::Transact(operations, reply));
         async move {
-            taken?;
-            transacted.await.unwrap_or(Err(StoreError::Closed))
+            let replies = match taken {
+                Ok(()) => transacted.await.map_err(|_| StoreError::Closed),
+                Err(error) => Err(error),
+            };
+            replies.unwrap_or_else(|error| vec![Err(error); count])
         }
         .boxed()
     }

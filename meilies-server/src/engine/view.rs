@@ -10,11 +10,12 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use meilies_protocol::{EventId, Expect, NewId, StreamName};
+use meilies_protocol::{EventId, StreamName};
 
+use super::keys::StoredKey;
 use super::{
-    Appended, DeletedNumbers, Fields, Group, PendingEntry, Refusal, Run, StoreError, StreamSummary,
-    StreamsPage,
+    Appended, DeletedNumbers, Group, PendingEntry, Producer, Producing, Refusal, Run, StoreError,
+    StreamSummary, StreamsPage, Write,
 };
 
 /// A store at one moment.
@@ -64,6 +65,16 @@ pub trait View {
         limit: usize,
     ) -> Result<Vec<PendingEntry>, StoreError>;
 
+    /// The last keys of a producer in a stream.
+    fn producer(&self, stream: &StreamSummary, name: &[u8]) -> Result<Arc<Producer>, StoreError>;
+
+    /// The last keys of every producer in a stream, in no order.
+    fn producers(&self, stream: &StreamSummary) -> Result<Vec<Arc<Producer>>, StoreError>;
+
+    /// Numbers of events that may have been written with this key, deleted ones too, ascending:
+    /// all that have, and with a chance of 2^-64 another one.
+    fn keyed(&self, stream: &StreamSummary, key: &[u8]) -> Result<Vec<u64>, StoreError>;
+
     /// Where ids from this one on begin in a stream, deleted events counted.
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError>;
 }
@@ -82,14 +93,7 @@ pub struct Found {
 /// all. A stream that is written to may be refused for damage: then the command has to be refused.
 pub trait Transaction: View {
     /// Adds an event to a stream, which is created if need be and wanted.
-    fn append(
-        &mut self,
-        name: &StreamName,
-        expect: Expect,
-        make_stream: bool,
-        id: NewId,
-        fields: Fields,
-    ) -> Result<Result<Appended, Refusal>, StoreError>;
+    fn append(&mut self, write: Write) -> Result<Result<Appended, Refusal>, StoreError>;
 
     /// Creates a stream without events, if there is none of this name.
     fn create(&mut self, name: &StreamName) -> Result<Result<(), Refusal>, StoreError>;
@@ -114,6 +118,13 @@ pub trait Transaction: View {
         last_id: EventId,
         surplus: u64,
         max_deleted_id: EventId,
+    ) -> Result<Result<(), Refusal>, StoreError>;
+
+    /// Sets what is set and counted of producers' keys in a stream.
+    fn set_producing(
+        &mut self,
+        name: &StreamName,
+        producing: Producing,
     ) -> Result<Result<(), Refusal>, StoreError>;
 
     /// An id for a new group or consumer.
@@ -204,6 +215,25 @@ impl dyn View + '_ {
         Ok(runs
             .first()
             .and_then(|run| run.events().next().map(|event| event.id)))
+    }
+
+    /// The event that was written with this key and is not deleted, as a run of one.
+    pub fn event_of_key(
+        &self,
+        stream: &StreamSummary,
+        key: &[u8],
+    ) -> Result<Option<Run>, StoreError> {
+        let has_key = |run: &Run| {
+            let stored = run.events().next().and_then(|event| event.key);
+            stored.and_then(StoredKey::decode) == Some(StoredKey::Own(key))
+        };
+        for number in self.keyed(stream, key)?.into_iter().rev() {
+            let (runs, _) = self.runs(stream, number..number + 1, false, 1)?;
+            if let Some(run) = runs.into_iter().find(has_key) {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
     }
 
     /// The number of the first event that is not deleted, and that of the last.

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use meilies_protocol::EventId;
 use meilies_server::engine::{
     Access, Engine, Fields, Operation, ReadOutcome, ReadRequest, ReadSource, StoreError,
-    Transaction, Verdict, View,
+    Transaction, Verdict, View, Write,
 };
 
 use super::naive::Naive;
@@ -130,8 +130,11 @@ fn append(event: &NewEvent, transaction: &mut dyn Transaction) -> Result<String,
     let stream = name(event.stream);
     let found = transaction.stream(&stream)?;
     let expect = event.expect.of(found.and_then(|stream| stream.tail));
-    let (id, make_stream) = (event.id, event.make_stream);
-    let appended = transaction.append(&stream, expect, make_stream, id, fields(event))?;
+    let appended = transaction.append(Write {
+        make_stream: event.make_stream,
+        id: event.id,
+        ..Write::new(stream, expect, fields(event))
+    })?;
     let seen =
         appended.map(|added| SeenEvent::new(added.number, added.position, added.id, &event.fields));
     Ok(format!("{seen:?}"))

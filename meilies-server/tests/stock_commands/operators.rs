@@ -263,8 +263,11 @@ impl Engine for Syncing {
         self.memory.read(request, access)
     }
 
-    fn transact(&self, operation: Operation) -> BoxFuture<'static, Result<BytesMut, StoreError>> {
-        self.memory.transact(operation)
+    fn transact_each(
+        &self,
+        operations: Vec<Operation>,
+    ) -> BoxFuture<'static, Vec<Result<BytesMut, StoreError>>> {
+        self.memory.transact_each(operations)
     }
 
     fn look(&self, access: Access, look: Look<'_>) -> Result<(), StoreError> {

@@ -111,14 +111,16 @@ fn created(arguments: &Arguments) -> Result<Request, RequestError> {
     let (key, group) = (arguments.bytes(2), arguments.bytes(3));
     let key = StreamName::parse_writable(key)?;
     let (mut make_stream, mut entries_read) = (false, None);
-    let too_long = arguments.len() > CREATE_ARGUMENTS_MAX;
     let mut options = Options::from(arguments, 5);
     while let Some((word, _)) = options.next() {
         match (word.as_bytes(), options.left()) {
-            (b"MKSTREAM", _) if !too_long => make_stream = true,
-            (b"ENTRIESREAD", 1..) if !too_long => entries_read = events_read(&mut options)?,
+            (b"MKSTREAM", _) => make_stream = true,
+            (b"ENTRIESREAD", 1..) => entries_read = events_read(&mut options)?,
             _ => return Err(RequestError::subcommand_arguments(arguments)),
         }
+    }
+    if arguments.len() > CREATE_ARGUMENTS_MAX {
+        return Err(RequestError::subcommand_arguments(arguments));
     }
     let start = GroupStart::parse(arguments.get(4))?;
     Ok(Request::XGroup(XGroup::Create {

@@ -129,9 +129,17 @@ pub(crate) fn add(arguments: &Arguments) -> Result<Request, RequestError> {
 
 fn idempotent(word: &[u8], options: &mut Options<'_>) -> Result<Idempotency, RequestError> {
     let producer = options.required()?;
-    if word == b"IDMPAUTO" {
+    let is_auto = word == b"IDMPAUTO";
+    if producer.is_empty() {
+        let option = if is_auto { "IDMPAUTO" } else { "IDMP" };
+        return Err(StreamRequestError::ProducerEmpty { option }.into());
+    }
+    if is_auto {
         return Ok(Idempotency::Auto { producer });
     }
     let key = options.required()?;
+    if key.is_empty() {
+        return Err(StreamRequestError::KeyEmpty.into());
+    }
     Ok(Idempotency::Given { producer, key })
 }

@@ -1,5 +1,7 @@
 //! Why a command about a stream or a group is refused before it is executed.
 
+use crate::limits::{IDEMPOTENCY_DURATION_S_MAX, IDEMPOTENCY_KEYS_MAX};
+
 /// A refused argument of the Streams family, in Redis' words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamRequestError {
@@ -76,11 +78,23 @@ pub enum StreamRequestError {
     /// XSETID is given a deleted event behind the last one.
     #[error("The ID specified in XSETID is smaller than the provided max_deleted_entry_id")]
     DeletedBehindLast,
+    /// XADD is given a producer without a name.
+    #[error("{option} requires a non-empty producer ID")]
+    ProducerEmpty {
+        /// In which option.
+        option: &'static str,
+    },
+    /// XADD is given an empty key.
+    #[error("IDMP requires a non-empty idempotent ID")]
+    KeyEmpty,
+    /// XCFGSET is to set nothing.
+    #[error("At least one parameter must be specified")]
+    NothingSet,
     /// XCFGSET is given a time that is too short or too long.
-    #[error("invalid duration")]
+    #[error("IDMP-DURATION must be between 1 and {IDEMPOTENCY_DURATION_S_MAX} seconds")]
     Duration,
     /// XCFGSET is to keep no keys, or too many.
-    #[error("invalid maxsize")]
+    #[error("IDMP-MAXSIZE must be between 1 and {IDEMPOTENCY_KEYS_MAX} entries")]
     KeysKept,
     /// XGROUP is given a negative number of events.
     #[error("value for ENTRIESREAD must be positive or -1")]

@@ -394,14 +394,26 @@ const LATER: &[(&str, &str)] = &[
         "XNACK s g FAIL IDS 1 1-1 RETRYCOUNT -1",
         "ERR Invalid RETRYCOUNT value, must be >= 0",
     ),
-    ("XCFGSET s", SYNTAX),
+    ("XCFGSET s", "ERR At least one parameter must be specified"),
     ("XCFGSET s IDMP-DURATION", SYNTAX),
     ("XCFGSET s FOO 5", SYNTAX),
     ("XCFGSET s IDMP-DURATION x", NOT_AN_INTEGER),
-    ("XCFGSET s IDMP-DURATION 0", "ERR invalid duration"),
-    ("XCFGSET s IDMP-DURATION 86401", "ERR invalid duration"),
-    ("XCFGSET s IDMP-MAXSIZE -1", "ERR invalid maxsize"),
-    ("XCFGSET s IDMP-MAXSIZE 10001", "ERR invalid maxsize"),
+    (
+        "XCFGSET s IDMP-DURATION 0",
+        "ERR IDMP-DURATION must be between 1 and 86400 seconds",
+    ),
+    (
+        "XCFGSET s IDMP-DURATION 86401",
+        "ERR IDMP-DURATION must be between 1 and 86400 seconds",
+    ),
+    (
+        "XCFGSET s IDMP-MAXSIZE -1",
+        "ERR IDMP-MAXSIZE must be between 1 and 10000 entries",
+    ),
+    (
+        "XCFGSET s IDMP-MAXSIZE 10001",
+        "ERR IDMP-MAXSIZE must be between 1 and 10000 entries",
+    ),
     // MeiliES' own option, and names that only MeiliES refuses.
     (
         "XADD s EXPECT -1 * a b",

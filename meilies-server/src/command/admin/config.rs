@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use meilies_protocol::limits::{IDEMPOTENCY_DURATION_S_MAX, IDEMPOTENCY_KEYS_MAX};
 use meilies_protocol::{ConfigRequest, glob, table, writer};
 
 use crate::command::Flow;
@@ -133,6 +134,16 @@ const ENTRIES: &[Entry] = &[
         names: &["slowlog-max-len"],
         read: |context| text(context.settings.slow_log_max_len().to_string()),
         change: Change::Now(set_slow_log_max_len),
+    },
+    Entry {
+        names: &["stream-idmp-duration"],
+        read: |context| text(context.settings.stream_idmp_duration_s().to_string()),
+        change: Change::Now(set_stream_idmp_duration),
+    },
+    Entry {
+        names: &["stream-idmp-maxsize"],
+        read: |context| text(context.settings.stream_idmp_maxsize().to_string()),
+        change: Change::Now(set_stream_idmp_maxsize),
     },
     Entry {
         names: &["stream-node-max-entries"],
@@ -302,6 +313,25 @@ fn set_max_event_bytes(value: &[u8], changes: &mut Changes) -> Result<(), String
 fn set_stream_node_max_entries(value: &[u8], changes: &mut Changes) -> Result<(), String> {
     changes.stream_node_max_entries = Some(not_negative(value)?);
     Ok(())
+}
+
+fn set_stream_idmp_duration(value: &[u8], changes: &mut Changes) -> Result<(), String> {
+    changes.stream_idmp_duration_s = Some(between_one_and(IDEMPOTENCY_DURATION_S_MAX, value)?);
+    Ok(())
+}
+
+fn set_stream_idmp_maxsize(value: &[u8], changes: &mut Changes) -> Result<(), String> {
+    changes.stream_idmp_maxsize = Some(between_one_and(IDEMPOTENCY_KEYS_MAX, value)?);
+    Ok(())
+}
+
+fn between_one_and(max: u64, value: &[u8]) -> Result<u64, String> {
+    let number: i64 = utf8(value)?
+        .parse()
+        .map_err(|_| "argument couldn't be parsed into an integer")?;
+    let number = u64::try_from(number).ok();
+    let within = number.filter(|number| (1..=max).contains(number));
+    within.ok_or_else(|| format!("argument must be between 1 and {max} inclusive"))
 }
 
 fn set_slow_log_slower_than(value: &[u8], changes: &mut Changes) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use meilies_protocol::{XAdd, writer};
 
-use super::trim_stream;
+use super::{idempotency, trim_stream};
 use crate::command::data::Scope;
 use crate::command::{Publishing, refusal};
 use crate::config::Settings;
@@ -26,6 +26,7 @@ pub(crate) fn write(settings: &Settings, request: XAdd) -> Publishing {
         make_stream: request.make_stream,
         id: request.id,
         fields,
+        key: None,
     })
 }
 
@@ -36,31 +37,12 @@ pub(crate) fn add(
     scope: Scope,
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
-    if request.idempotency.is_some() {
-        writer::error(out, "ERR XADD does not take IDMP and IDMPAUTO yet");
-        return Ok(Verdict::Commit);
-    }
-    let fields = fields(request.fields.clone());
-    if let Some(refused) = too_large(&fields, scope.event_bytes_max) {
+    let event = fields(request.fields.clone());
+    if let Some(refused) = too_large(&event, scope.event_bytes_max) {
         writer::error(out, &refused);
         return Ok(Verdict::Commit);
     }
-    let (key, expect, id) = (&request.key, request.expect, request.id);
-    let added = transaction.append(key, expect, request.make_stream, id, fields)?;
-    let refused = match added {
-        Ok(added) => {
-            writer::bulk_id(out, added.id);
-            match &request.trim {
-                Some(trim) => {
-                    let trim = (trim, request.references);
-                    trim_stream(transaction, key, trim, scope)?.err()
-                }
-                None => None,
-            }
-        }
-        Err(refused) => Some(refused),
-    };
-    match refused {
+    match add_once(transaction, request, event, scope, out)?.err() {
         None => Ok(Verdict::Commit),
         Some(Refusal::NoStream) => {
             writer::nil(out, scope.version);
@@ -73,6 +55,51 @@ pub(crate) fn add(
                 _ => Ok(Verdict::Commit),
             }
         }
+    }
+}
+
+/// Adds an event, unless it is known to be a repetition, and replies with the id.
+fn add_once(
+    transaction: &mut dyn Transaction,
+    request: &XAdd,
+    fields: Fields,
+    scope: Scope,
+    out: &mut BytesMut,
+) -> Result<Result<(), Refusal>, StoreError> {
+    let key = request
+        .idempotency
+        .as_ref()
+        .map(|idempotency| idempotency::write_key(idempotency, &request.fields, scope));
+    if let Some(key) = &key {
+        match idempotency::repeated(transaction, &request.key, key)? {
+            Ok(None) => {}
+            Ok(Some(id)) => {
+                writer::bulk_id(out, id);
+                return Ok(Ok(()));
+            }
+            Err(refused) => return Ok(Err(refused)),
+        }
+    }
+    let added = transaction.append(Write {
+        stream: request.key.clone(),
+        expect: request.expect,
+        make_stream: request.make_stream,
+        id: request.id,
+        fields,
+        key: key.map(Box::new),
+    })?;
+    let added = match added {
+        Ok(added) => added,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    writer::bulk_id(out, added.id);
+    match &request.trim {
+        Some(trim) => {
+            let trim = (trim, request.references);
+            let trimmed = trim_stream(transaction, &request.key, trim, scope)?;
+            Ok(trimmed.map(|_| ()))
+        }
+        None => Ok(Ok(())),
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use meilies_protocol::{EventId, Full, StreamName, XInfo, table, writer};
 
-use super::NO_SUCH_KEY;
 use super::range::{Part, check_size};
+use super::{NO_SUCH_KEY, idempotency};
 use crate::command::data::Scope;
 use crate::command::group;
 use crate::engine::{Form, StoreError, StreamSummary, View};
@@ -44,8 +44,10 @@ fn stream(
         Some((first, _)) => view.id_of(&stream, first)?.unwrap_or(EventId::MIN),
         None => EventId::MIN,
     };
-    writer::map_header(out, scope.version, if full.is_some() { 9 } else { 10 });
+    let others = if full.is_some() { 9 } else { 10 };
+    writer::map_header(out, scope.version, others + idempotency::INFO_FIELDS);
     counts(&stream, first_id, scope, out);
+    idempotency::write_info(view, &stream, scope.remembered, out)?;
     match full {
         None => {
             number(out, "groups", view.groups(&stream)?.len() as u64);

@@ -53,7 +53,13 @@ impl BodyWriter {
     }
 
     /// Appends one event to `out`. Positions ascend.
-    pub fn push(&mut self, out: &mut BytesMut, position: u64, id: EventId, fields: &[Bytes]) {
+    pub fn push(
+        &mut self,
+        out: &mut BytesMut,
+        (position, id): (u64, EventId),
+        key: Option<&[u8]>,
+        fields: &[Bytes],
+    ) {
         debug_assert!(fields.len() >= 2 && fields.len().is_multiple_of(2));
         let follows = self.previous.is_some_and(|(_, previous)| {
             previous.ms == id.ms && previous.seq.checked_add(1) == Some(id.seq)
@@ -72,14 +78,15 @@ impl BodyWriter {
         if !follows {
             length += varint_bytes(id_ms) + varint_bytes(id.seq);
         }
-        for item in fields {
+        for item in key.into_iter().chain(fields.iter().map(|item| &item[..])) {
             length += varint_bytes(item.len() as u64) + item.len();
         }
         out.reserve(length + 10);
         put_varint(out, length as u64);
         let id_given = if follows { 0 } else { ID_GIVEN };
         let positions_skipped = if skipped > 0 { POSITIONS_SKIPPED } else { 0 };
-        out.put_u8(id_given | positions_skipped);
+        let keyed = if key.is_some() { KEY } else { 0 };
+        out.put_u8(id_given | positions_skipped | keyed);
         if skipped > 0 {
             put_varint(out, skipped);
         }
@@ -87,12 +94,19 @@ impl BodyWriter {
             put_varint(out, id_ms);
             put_varint(out, id.seq);
         }
+        if let Some(key) = key {
+            put_bytes(out, key);
+        }
         put_varint(out, pairs);
         for item in fields {
-            put_varint(out, item.len() as u64);
-            out.extend_from_slice(item);
+            put_bytes(out, item);
         }
     }
+}
+
+fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 /// One event of a batch.
@@ -131,6 +145,8 @@ pub struct Walked {
     pub first_id: EventId,
     /// Id of the last event.
     pub last_id: EventId,
+    /// How many events have keys.
+    pub keyed: u32,
 }
 
 /// Iterates over an event's (name, value) pairs.
@@ -159,7 +175,8 @@ pub struct Events<'a> {
 }
 
 impl<'a> Events<'a> {
-    pub(super) fn new(rest: &'a [u8], recorded_at: u64, number: u64, position: u64) -> Self {
+    /// The events of a body that was verified.
+    pub fn new(rest: &'a [u8], recorded_at: u64, number: u64, position: u64) -> Self {
         Events {
             rest,
             recorded_at,
@@ -173,6 +190,7 @@ impl<'a> Events<'a> {
     pub fn verify(body: &'a [u8], recorded_at: u64, count: u32) -> Result<Walked, BodyError> {
         let mut events = Events::new(body, recorded_at, 0, 0);
         let mut first_id = None;
+        let mut keyed = 0;
         for index in 0..count {
             let event = events.next().ok_or(BodyError { index })?;
             let mut fields = event.fields();
@@ -181,12 +199,14 @@ impl<'a> Events<'a> {
                 return Err(BodyError { index });
             }
             first_id.get_or_insert(event.id);
+            keyed += u32::from(event.key.is_some());
         }
         match (events.rest.is_empty(), first_id, events.previous) {
             (true, Some(first_id), Some(last_id)) => Ok(Walked {
                 positions: events.position,
                 first_id,
                 last_id,
+                keyed,
             }),
             _ => Err(BodyError { index: count }),
         }
@@ -265,7 +285,7 @@ mod tests {
         let mut writer = BodyWriter::new(recorded_at);
         let mut position = 9;
         for (id, fields) in events {
-            writer.push(&mut out, position, *id, fields);
+            writer.push(&mut out, (position, *id), None, fields);
             position += 1 + position % 3;
         }
         out

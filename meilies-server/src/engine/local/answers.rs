@@ -28,7 +28,7 @@ impl Answer {
     pub(super) fn fail(&mut self, error: &StoreError) {
         match self {
             Answer::Append(_, result) => *result = Err(error.clone()),
-            Answer::Transact(_, transacted) => *transacted = Transacted::Failed(error.clone()),
+            Answer::Transact(_, transacted) => transacted.fail(error),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! its handle runs ahead of what is visible; `undo` takes it back when the commit cannot be
 //! written, and a savepoint takes back a part of it that is all or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,11 +14,13 @@ use meilies_protocol::{EventId, Expect, NewId, StreamName};
 use super::catalog::{StreamHandle, StreamState};
 use super::index::DamageRow;
 use crate::engine::{
-    DeletedNumbers, Fields, Group, PendingEntry, Refusal, StreamSummary, Write, WriteOutcome,
+    DeletedNumbers, Fields, Group, PendingEntry, Producer, Refusal, StreamSummary, Write, WriteKey,
+    WriteOutcome,
 };
 
 mod encode;
 mod groups;
+mod keys;
 mod look;
 mod savepoint;
 
@@ -56,6 +58,10 @@ pub(super) struct Assembly {
     groups: BTreeMap<(u64, Bytes), GroupSlot>,
     /// What is pending in groups by this commit, or is not any more.
     pending: BTreeMap<(u64, EventId), Option<PendingEntry>>,
+    /// Keys of events that it adds: by stream, what stands for the key, and the event's number.
+    keys: BTreeSet<(u64, u128, u64)>,
+    /// Producers whose keys it changes, by stream and what stands for the name.
+    producers: BTreeMap<(u64, u128), Arc<Producer>>,
     /// How many savepoints were set; what changes under one is in the journal.
     savepoints: u64,
     savepoint: Option<Savepoint>,
@@ -83,6 +89,8 @@ pub(super) struct Slot {
 #[derive(Debug)]
 struct Entry {
     fields: Fields,
+    /// As it lies in the event.
+    key: Option<Box<[u8]>>,
     position: u64,
     number: u64,
     id: EventId,
@@ -112,6 +120,8 @@ impl Assembly {
             before: Vec::new(),
             groups: BTreeMap::new(),
             pending: BTreeMap::new(),
+            keys: BTreeSet::new(),
+            producers: BTreeMap::new(),
             savepoints: 0,
             savepoint: None,
         }
@@ -159,7 +169,10 @@ impl Assembly {
         let events: usize = self
             .entries
             .iter()
-            .map(|entry| fields_bytes_max(&entry.fields))
+            .map(|entry| {
+                let key = entry.key.as_ref().map_or(0, |key| key.len());
+                fields_bytes_max(&entry.fields) + key
+            })
             .sum();
         let of_slot = |slot: &Slot| 512 + slot.name().as_bytes().len() + 20 * slot.deletions.len();
         let of_group = |slot: &GroupSlot| {
@@ -196,7 +209,7 @@ impl Assembly {
         if let Some(refusal) = refusal(&handle.state(), &write, damage) {
             return WriteOutcome::Refused(refusal);
         }
-        match self.append(handle, write.id, write.fields) {
+        match self.append(handle, write.id, write.fields, write.key.as_deref()) {
             Ok(stored) => stored,
             Err(refusal) => WriteOutcome::Refused(refusal),
         }
@@ -208,6 +221,7 @@ impl Assembly {
         handle: &Arc<StreamHandle>,
         id: NewId,
         fields: Fields,
+        key: Option<&WriteKey>,
     ) -> Result<WriteOutcome, Refusal> {
         let last_id = handle
             .state()
@@ -219,12 +233,16 @@ impl Assembly {
         let entry = index(self.entries.len());
         let position = self.next_position;
         self.next_position += 1;
+        let mut stored_key = None;
         let number = {
             let mut state = handle.state();
             let stream = state.stream.as_mut().expect("`open` has created it");
             let number = stream.next_number();
             stream.tail = Some(number);
             stream.last_id = id;
+            if let Some(key) = key {
+                stored_key = Some(self.note_key(stream, number, key));
+            }
             number
         };
         let slot = &mut self.slots[slot];
@@ -235,6 +253,7 @@ impl Assembly {
         slot.last_entry = entry;
         self.entries.push(Entry {
             fields,
+            key: stored_key,
             position,
             number,
             id,
@@ -417,9 +436,10 @@ impl Slot {
 /// About how many bytes a write takes in the log, never fewer than it does take.
 pub(super) fn write_bytes_max(write: &Write) -> usize {
     use super::commit::BATCH_HEADER_BYTES;
+    let key = write.key.as_ref().map_or(0, |key| key.bytes());
     // The stream's creation and the batch header.
     let overhead = 2 * BATCH_HEADER_BYTES + write.stream.as_bytes().len();
-    overhead + fields_bytes_max(&write.fields)
+    overhead + fields_bytes_max(&write.fields) + key
 }
 
 fn fields_bytes_max(fields: &Fields) -> usize {

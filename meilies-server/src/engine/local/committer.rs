@@ -236,13 +236,14 @@ impl Committer {
         let bytes = self.buffer.split().freeze();
         let slots = assembly.slots();
         let mut changes = CommitChanges {
-            place: next.place,
-            end: self.end,
             streams: Vec::with_capacity(slots.len()),
             names: assembly.bindings().collect(),
             groups: assembly.group_changes(),
+            keys: assembly.key_changes(),
+            producers: assembly.producer_changes(),
             located: Vec::with_capacity(batches.len()),
             batches: Vec::with_capacity(batches.len()),
+            ..CommitChanges::new(next.place, self.end)
         };
         for slot in slots {
             changes.streams.push(StreamChange {
@@ -314,15 +315,8 @@ impl Committer {
         settings.apply(&mut self.end);
         self.sync_now()?;
         self.buffer.clear();
-        self.shared.publish(CommitChanges {
-            place: next.place,
-            end: self.end,
-            streams: Vec::new(),
-            names: Vec::new(),
-            groups: Vec::new(),
-            located: Vec::new(),
-            batches: Vec::new(),
-        });
+        self.shared
+            .publish(CommitChanges::new(next.place, self.end));
         Ok(())
     }
 

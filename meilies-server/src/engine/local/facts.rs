@@ -18,7 +18,7 @@ use super::live::Known;
 use super::reader::{self, Finder};
 use super::shared::{Shared, index_failed};
 use crate::engine::batch::Batch;
-use crate::engine::{Access, Found, Group, Run, StoreError, StreamSummary, StreamsPage};
+use crate::engine::{Access, Found, Group, Producer, Run, StoreError, StreamSummary, StreamsPage};
 
 /// Bytes of events that are read ahead for a command.
 const READ_BYTES: usize = 256 * 1024;
@@ -48,6 +48,12 @@ pub(super) enum Need {
     Group(u64, Bytes),
     /// All groups of a stream.
     Groups(u64),
+    /// Events of a stream that may have a key.
+    Keyed(u64, u128),
+    /// The last keys of a producer of a stream.
+    Producer(u64, u128),
+    /// The last keys of all producers of a stream.
+    Producers(u64),
     /// What is pending in a group from this id on, or before it.
     Pending {
         group: u64,
@@ -70,6 +76,9 @@ pub(super) struct Facts {
     pages: HashMap<(StreamsPage, usize), Vec<StreamSummary>>,
     groups: HashMap<(u64, Bytes), Option<Arc<Group>>>,
     groups_of: HashMap<u64, Vec<Arc<Group>>>,
+    keyed: HashMap<(u64, u128), Vec<u64>>,
+    producers: HashMap<(u64, u128), Arc<Producer>>,
+    producers_of: HashMap<u64, Vec<(u128, Arc<Producer>)>>,
     /// By group and where they begin.
     blocks: BTreeMap<(u64, EventId), Block>,
     needs: RefCell<Vec<Need>>,
@@ -79,6 +88,11 @@ impl Facts {
     /// Keeps the handle of a name in memory.
     pub(super) fn hold(&mut self, handle: Arc<StreamHandle>) {
         self.handles.insert(handle.name.clone(), handle);
+    }
+
+    /// Whether the handle of a name is kept.
+    pub(super) fn holds(&self, name: &StreamName) -> bool {
+        self.handles.contains_key(name)
     }
 
     /// Notes that something is missing.
@@ -164,6 +178,27 @@ impl Facts {
             .filter(|_| self.thaws == thaws)
     }
 
+    /// What the index said of the events that may have a key, if that is still true.
+    pub(super) fn keyed(&self, key: (u64, u128), thaws: u64) -> Option<&Vec<u64>> {
+        self.keyed.get(&key).filter(|_| self.thaws == thaws)
+    }
+
+    /// What the index said of a producer, if that is still true.
+    pub(super) fn producer(&self, key: (u64, u128), thaws: u64) -> Option<&Arc<Producer>> {
+        self.producers.get(&key).filter(|_| self.thaws == thaws)
+    }
+
+    /// What the index said of all producers of a stream, if that is still true.
+    pub(super) fn producers(
+        &self,
+        stream_id: u64,
+        thaws: u64,
+    ) -> Option<&Vec<(u128, Arc<Producer>)>> {
+        self.producers_of
+            .get(&stream_id)
+            .filter(|_| self.thaws == thaws)
+    }
+
     /// What the index said of the pending entries around this id, if that is still true.
     pub(super) fn block(&self, group_id: u64, id: EventId, thaws: u64) -> Option<&Block> {
         let up_to = (group_id, EventId::MIN)..=(group_id, id);
@@ -205,6 +240,23 @@ impl Facts {
                     self.renew(shared);
                     let groups = shared.index.groups_of(stream_id).map_err(index_failed)?;
                     self.groups_of.insert(stream_id, groups);
+                }
+                Need::Keyed(stream_id, hash) => {
+                    self.renew(shared);
+                    let keyed = shared.index.keyed(stream_id, hash).map_err(index_failed)?;
+                    self.keyed.insert((stream_id, hash), keyed);
+                }
+                Need::Producer(stream_id, hash) => {
+                    self.renew(shared);
+                    let producer = shared.index.producer(stream_id, hash);
+                    let producer = producer.map_err(index_failed)?.unwrap_or_default();
+                    self.producers.insert((stream_id, hash), producer);
+                }
+                Need::Producers(stream_id) => {
+                    self.renew(shared);
+                    let producers = shared.index.producers_of(stream_id);
+                    let producers = producers.map_err(index_failed)?;
+                    self.producers_of.insert(stream_id, producers);
                 }
                 Need::Pending { group, id, reverse } => {
                     self.renew(shared);
@@ -270,6 +322,9 @@ impl Facts {
             self.pages.clear();
             self.groups.clear();
             self.groups_of.clear();
+            self.keyed.clear();
+            self.producers.clear();
+            self.producers_of.clear();
             self.blocks.clear();
             self.thaws = thaws;
         }

@@ -8,6 +8,8 @@
 //! | `deleted` | stream id, number / 65,536 | which of these numbers are deleted, as a bitmap |
 //! | `groups` | stream id, name | a consumer group with its consumers |
 //! | `pending` | group id, id of the first entry | at most 128 pending entries of the group |
+//! | `keys` | stream id, hash of a key, event number | nothing |
+//! | `producers` | stream id, hash of a name | the last keys of a producer |
 //! | `gone` | stream or group id | a deleted one that trees may hold: the checkpoint, in commits |
 //! | `positions` | first position | [`PositionRow`], about one per MiB of log |
 //! | `meta` | `checkpoint`, `damage` | [`Checkpoint`], the damaged places |
@@ -23,14 +25,16 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use meilies_protocol::{EventId, StreamName};
 
+mod faults;
 mod groups;
+mod keys;
 mod rows;
 
+pub use faults::IndexFaults;
 pub(super) use groups::Block;
 pub(super) use rows::{Checkpoint, DamageRow, PositionRow};
 use rows::{Neighbours, decode_run, encode_run};
@@ -55,6 +59,8 @@ pub(super) struct Index {
     deleted: sled::Tree,
     groups: sled::Tree,
     pending: sled::Tree,
+    keys: sled::Tree,
+    producers: sled::Tree,
     gone: sled::Tree,
     meta: sled::Tree,
     /// Our own handle of sled's file: its `flush` does not sync.
@@ -63,35 +69,6 @@ pub(super) struct Index {
     /// Names of sled's blob files that are synced.
     synced_blobs: Mutex<HashSet<OsString>>,
     faults: Option<IndexFaults>,
-}
-
-/// Lets a test end the index between any two changes, as a kill would.
-#[derive(Clone, Debug, Default)]
-pub struct IndexFaults {
-    calls: Arc<AtomicU64>,
-    last: Arc<AtomicU64>,
-}
-
-impl IndexFaults {
-    /// Changes from the `n`th on (from 0, counted from now) fail and change nothing.
-    pub fn fail_from(&self, n: u64) {
-        self.calls.store(0, Ordering::SeqCst);
-        self.last.store(n + 1, Ordering::SeqCst);
-    }
-
-    /// How many changes were begun since.
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
-    }
-
-    fn step(&self) -> Result<(), IndexError> {
-        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let last = self.last.load(Ordering::SeqCst);
-        match last != 0 && call >= last {
-            true => Err(IndexError::Stopped),
-            false => Ok(()),
-        }
-    }
 }
 
 /// Why the index cannot be used.
@@ -129,6 +106,8 @@ impl Index {
             deleted: db.open_tree("deleted")?,
             groups: db.open_tree("groups")?,
             pending: db.open_tree("pending")?,
+            keys: db.open_tree("keys")?,
+            producers: db.open_tree("producers")?,
             gone: db.open_tree("gone")?,
             meta: db.open_tree("meta")?,
             file: File::open(directory.join("db"))?,
@@ -390,6 +369,7 @@ impl Index {
             self.put(&self.streams, &Neighbours::key(ids[0]), rows.encode())?;
         }
         self.write_groups(changes, checkpoint)?;
+        self.write_keys(changes, checkpoint)?;
         for (name, id) in &changes.names {
             if let Some(id) = id {
                 self.put(&self.names, name.as_bytes(), id.to_be_bytes().to_vec())?;
@@ -420,7 +400,14 @@ impl Index {
             for group in self.groups_of(id)? {
                 self.clear(&self.pending, &group.id.to_be_bytes())?;
             }
-            for tree in [&self.events, &self.deleted, &self.groups, &self.pending] {
+            for tree in [
+                &self.events,
+                &self.deleted,
+                &self.groups,
+                &self.pending,
+                &self.keys,
+                &self.producers,
+            ] {
                 self.clear(tree, &key)?;
             }
             let mut rows = self.neighbours(id)?;

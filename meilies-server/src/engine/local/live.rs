@@ -16,7 +16,7 @@ use super::log::{CommitPlace, Location};
 use super::pending::{Pending, PendingStream};
 use super::recent::Recent;
 use crate::engine::batch::Batch;
-use crate::engine::{DeletedNumbers, Group, StreamSummary};
+use crate::engine::{DeletedNumbers, Group, Producer, StreamSummary};
 
 /// Sets of deleted numbers that are kept though none of them changed lately.
 const DELETED_SETS_MAX: usize = 4096;
@@ -36,6 +36,8 @@ pub(super) struct Live {
     pub(super) deleted: HashMap<u64, Arc<DeletedNumbers>>,
     /// How often what a checkpoint wrote was dropped from here.
     pub(super) thaws: u64,
+    /// The index holds nothing of streams with this id and higher ones.
+    indexed_streams: u64,
 }
 
 /// What memory knows of something.
@@ -67,10 +69,31 @@ pub(super) struct CommitChanges {
     pub(super) names: Vec<(StreamName, Option<u64>)>,
     /// Consumer groups that changed.
     pub(super) groups: Vec<GroupChanges>,
+    /// Keys of its events: stream, what stands for the key, number of the event.
+    pub(super) keys: Vec<(u64, u128, u64)>,
+    /// Producers whose last keys changed, by stream and what stands for the name.
+    pub(super) producers: Vec<((u64, u128), Arc<Producer>)>,
     /// Its batches of events and where they lie, in the order of the commit.
     pub(super) located: Vec<(u64, Location)>,
     /// The same batches, for memory; empty while a log is scanned at open.
     pub(super) batches: Vec<Arc<Batch>>,
+}
+
+impl CommitChanges {
+    /// None yet, of a commit that lies here.
+    pub(super) fn new(place: CommitPlace, end: Checkpoint) -> CommitChanges {
+        CommitChanges {
+            place,
+            end,
+            streams: Vec::new(),
+            names: Vec::new(),
+            groups: Vec::new(),
+            keys: Vec::new(),
+            producers: Vec::new(),
+            located: Vec::new(),
+            batches: Vec::new(),
+        }
+    }
 }
 
 /// What one commit changes of one stream.
@@ -118,6 +141,7 @@ impl Live {
             recent: Recent::new(recent_bytes_max),
             deleted: HashMap::new(),
             thaws: 0,
+            indexed_streams: end.next_stream_id,
         }
     }
 
@@ -135,6 +159,10 @@ impl Live {
         }
         for change in changes.groups {
             self.pending.group_changed(change);
+        }
+        self.pending.keys.extend(changes.keys);
+        for (key, producer) in changes.producers {
+            self.pending.producer_changed(key, producer);
         }
         for (id, location) in changes.located {
             self.pending.located(id, location);
@@ -197,7 +225,9 @@ impl Live {
 
     /// The index holds what was frozen.
     pub(super) fn thaw(&mut self) {
-        self.frozen = None;
+        if let Some(frozen) = self.frozen.take() {
+            self.indexed_streams = frozen.end.next_stream_id;
+        }
         self.thaws += 1;
         if self.deleted.len() > DELETED_SETS_MAX {
             let pending = &self.pending.streams;
@@ -246,6 +276,17 @@ impl Live {
             Some(None) => Known::Gone,
             None => Known::InIndex,
         }
+    }
+
+    /// Whether the index may know of a stream: not if it was created since it was written.
+    pub(super) fn may_be_indexed(&self, stream_id: u64) -> bool {
+        stream_id < self.indexed_streams
+    }
+
+    /// The last keys of a producer, if they changed since the index was written.
+    pub(super) fn producer(&self, stream_id: u64, hash: u128) -> Option<&Arc<Producer>> {
+        self.layers()
+            .find_map(|changes| changes.producers.get(&(stream_id, hash)))
     }
 
     /// What changed since the index was written, the newest first.

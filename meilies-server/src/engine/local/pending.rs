@@ -13,7 +13,7 @@ use super::commit::HEADER_BYTES;
 use super::index::{Checkpoint, PositionRow};
 use super::live::GroupChanges;
 use super::log::{CommitPlace, Location};
-use crate::engine::{DeletedNumbers, Group, PendingEntry, StreamSummary};
+use crate::engine::{DeletedNumbers, Group, PendingEntry, Producer, StreamSummary};
 
 /// A position is noted about once in so many bytes of log.
 const POSITION_NOTE_BYTES: u64 = 1024 * 1024;
@@ -32,6 +32,12 @@ pub(super) struct Pending {
     pub(super) groups_gone: Vec<u64>,
     /// What is pending in a group since, or is not any more.
     pub(super) entries: BTreeMap<(u64, EventId), Option<PendingEntry>>,
+    /// Keys of events since: stream, what stands for the key, number of the event.
+    pub(super) keys: BTreeSet<(u64, u128, u64)>,
+    /// Producers whose last keys changed since, by stream and what stands for the name.
+    pub(super) producers: BTreeMap<(u64, u128), Arc<Producer>>,
+    /// How many keys these hold.
+    producers_keys: usize,
     /// How many locations all streams have together.
     pub(super) locations: usize,
     /// Bytes of the commits.
@@ -109,7 +115,15 @@ impl Pending {
 
     /// How many changes there are that memory is bounded by.
     pub(super) fn changes(&self) -> usize {
-        self.locations + self.entries.len()
+        self.locations + self.entries.len() + self.keys.len() + self.producers_keys
+    }
+
+    /// Notes the last keys of a producer.
+    pub(super) fn producer_changed(&mut self, key: (u64, u128), producer: Arc<Producer>) {
+        self.producers_keys += producer.len();
+        if let Some(before) = self.producers.insert(key, producer) {
+            self.producers_keys -= before.len();
+        }
     }
 
     /// Notes where a batch of the stream lies.

@@ -82,8 +82,9 @@ impl Work {
     pub(super) fn fail(self, error: &StoreError) -> Answer {
         match self {
             Work::Append { done, .. } => Answer::Append(done, Err(error.clone())),
-            Work::Transact { done, .. } => {
-                Answer::Transact(done, Transacted::Failed(error.clone()))
+            Work::Transact { attempt, done } => {
+                let count = attempt.operations.len();
+                Answer::Transact(done, Transacted::failed(count, error))
             }
         }
     }

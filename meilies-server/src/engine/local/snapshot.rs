@@ -12,9 +12,10 @@ use super::facts::{Facts, Need};
 use super::live::{Known, Live};
 use super::pages;
 use super::shared::Shared;
+use crate::engine::keys::hash;
 use crate::engine::{
-    Access, DeletedNumbers, Found, Group, Look, PendingEntry, Run, StoreError, StreamSummary,
-    StreamsPage, View,
+    Access, DeletedNumbers, Found, Group, Look, PendingEntry, Producer, Run, StoreError,
+    StreamSummary, StreamsPage, View,
 };
 
 /// The visible state, which does not change meanwhile, and what was read for it from the disk.
@@ -63,6 +64,28 @@ impl<'a> Snapshot<'a> {
     fn changed_entry(&self, group_id: u64, id: EventId) -> Option<Option<PendingEntry>> {
         let mut layers = self.live.layers();
         layers.find_map(|layer| layer.entries.get(&(group_id, id)).copied())
+    }
+
+    /// All producers of a stream, by what stands for their names.
+    pub(super) fn producers_by_hash(
+        &self,
+        stream_id: u64,
+    ) -> Result<BTreeMap<u128, Arc<Producer>>, StoreError> {
+        let mut producers: BTreeMap<u128, Arc<Producer>> = BTreeMap::new();
+        match self.facts.producers(stream_id, self.live.thaws) {
+            Some(indexed) => producers.extend(indexed.iter().cloned()),
+            None if !self.live.may_be_indexed(stream_id) => {}
+            None => return self.facts.need(Need::Producers(stream_id)),
+        }
+        // The newest last.
+        let layers: Vec<_> = self.live.layers().collect();
+        for layer in layers.into_iter().rev() {
+            let of_stream = layer
+                .producers
+                .range((stream_id, 0)..=(stream_id, u128::MAX));
+            producers.extend(of_stream.map(|((_, hash), known)| (*hash, Arc::clone(known))));
+        }
+        Ok(producers)
     }
 
     /// What the handle of a name says, unless a commit that is not visible yet changed it.
@@ -238,6 +261,40 @@ impl View for Snapshot<'_> {
             }
         }
         Ok(found)
+    }
+
+    fn producer(&self, stream: &StreamSummary, name: &[u8]) -> Result<Arc<Producer>, StoreError> {
+        let hash = hash(name);
+        if let Some(producer) = self.live.producer(stream.id, hash) {
+            return Ok(Arc::clone(producer));
+        }
+        if !self.live.may_be_indexed(stream.id) {
+            return Ok(Arc::default());
+        }
+        match self.facts.producer((stream.id, hash), self.live.thaws) {
+            Some(producer) => Ok(Arc::clone(producer)),
+            None => self.facts.need(Need::Producer(stream.id, hash)),
+        }
+    }
+
+    fn producers(&self, stream: &StreamSummary) -> Result<Vec<Arc<Producer>>, StoreError> {
+        Ok(self.producers_by_hash(stream.id)?.into_values().collect())
+    }
+
+    fn keyed(&self, stream: &StreamSummary, key: &[u8]) -> Result<Vec<u64>, StoreError> {
+        let hash = hash(key);
+        let mut numbers = match self.facts.keyed((stream.id, hash), self.live.thaws) {
+            Some(indexed) => indexed.clone(),
+            None if !self.live.may_be_indexed(stream.id) => Vec::new(),
+            None => return self.facts.need(Need::Keyed(stream.id, hash)),
+        };
+        let range = (stream.id, hash, 0)..=(stream.id, hash, u64::MAX);
+        let layers = self.live.layers();
+        let since = layers.flat_map(|layer| layer.keys.range(range.clone()));
+        numbers.extend(since.map(|(_, _, number)| *number));
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
     }
 
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError> {

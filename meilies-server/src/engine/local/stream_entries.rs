@@ -5,8 +5,11 @@
 //! by itself, then the ranges of numbers that this entry deletes, each as its distance from the end
 //! of the range before and its length. A batch of kind `Settings` with a stream's id: tag, length,
 //! value. Tags: 16 = id last given (id), 17 = what the count of events ever added is above that of
-//! numbers given (zigzag), 18 = the highest id that was deleted by itself (id). All values but the
-//! ranges are absolute, and a number that is deleted stays deleted: so entries may be read again.
+//! numbers given (zigzag), 18 = the highest id that was deleted by itself (id), 19 = what is set
+//! and counted of producers' keys: for how many seconds a key is known and how many are (each 0 if
+//! that was not set), from which number on, how many events were added with one, how many
+//! repetitions were found. All values but the ranges are absolute, and a number that is deleted
+//! stays deleted: so entries may be read again.
 
 use std::ops::Range;
 
@@ -14,12 +17,13 @@ use bytes::BytesMut;
 use meilies_protocol::EventId;
 
 use super::commit::FormatError;
-use crate::engine::StreamSummary;
 use crate::engine::varint::{put_varint, take_bytes, take_varint, unzigzag, varint_bytes, zigzag};
+use crate::engine::{Producing, StreamSummary};
 
 const LAST_ID: u64 = 16;
 const SURPLUS: u64 = 17;
 const MAX_DELETED_ID: u64 = 18;
+const PRODUCING: u64 = 19;
 
 /// What a batch of kind `Deletions` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,7 @@ pub(super) struct StreamSettings {
     pub(super) last_id: EventId,
     pub(super) surplus: u64,
     pub(super) max_deleted_id: EventId,
+    pub(super) producing: Producing,
 }
 
 impl StreamSettings {
@@ -82,6 +87,7 @@ impl StreamSettings {
             last_id: stream.last_id,
             surplus: stream.surplus,
             max_deleted_id: stream.max_deleted_id,
+            producing: stream.producing,
         }
     }
 
@@ -95,6 +101,9 @@ impl StreamSettings {
             MAX_DELETED_ID,
             &[max_deleted_id.ms, max_deleted_id.seq],
         );
+        if self.producing != Producing::default() {
+            put_setting(out, PRODUCING, &self.producing.to_values());
+        }
     }
 
     /// Reads a body; what it does not say stays as it is.
@@ -107,11 +116,20 @@ impl StreamSettings {
                 LAST_ID => self.last_id = id(&mut value)?,
                 SURPLUS => self.surplus = unzigzag(number(&mut value)?),
                 MAX_DELETED_ID => self.max_deleted_id = id(&mut value)?,
+                PRODUCING => self.producing = producing(&mut value)?,
                 _ => return Err(FormatError::UnknownSetting(tag)),
             }
         }
         Ok(self)
     }
+}
+
+fn producing(from: &mut &[u8]) -> Result<Producing, FormatError> {
+    let mut values = [0; 5];
+    for value in &mut values {
+        *value = number(from)?;
+    }
+    Ok(Producing::from_values(values))
 }
 
 fn put_setting(out: &mut BytesMut, tag: u64, values: &[u64]) {
@@ -142,7 +160,16 @@ fn id(from: &mut &[u8]) -> Result<EventId, FormatError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meilies_protocol::StreamName;
     use proptest::prelude::*;
+
+    fn nothing() -> StreamSettings {
+        StreamSettings::of(&StreamSummary::new(
+            1,
+            StreamName::parse("s".into()).unwrap(),
+            0,
+        ))
+    }
 
     proptest! {
         #[test]
@@ -160,43 +187,35 @@ mod tests {
         }
 
         #[test]
-        fn settings_come_back(ms: u64, seq: u64, surplus: u64) {
+        fn settings_come_back(ms: u64, seq: u64, surplus: u64, added: u64, keys_max in 0_u64..9) {
             let settings = StreamSettings {
                 last_id: EventId { ms, seq },
                 surplus,
                 max_deleted_id: EventId { ms: seq, seq: ms },
+                producing: Producing {
+                    duration_s: None,
+                    keys_max: (keys_max > 0).then_some(keys_max),
+                    from: seq,
+                    added,
+                    repeated: ms,
+                },
             };
             let mut out = BytesMut::new();
             settings.encode(&mut out);
-            let other = StreamSettings {
-                last_id: EventId::MIN,
-                surplus: 0,
-                max_deleted_id: EventId::MIN,
-            };
-            prop_assert_eq!(other.decode(&out), Ok(settings));
+            prop_assert_eq!(nothing().decode(&out), Ok(settings));
         }
 
         #[test]
         fn malformed_bodies_never_panic(body in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _deletions = Deletions::decode(&body);
-            let settings = StreamSettings {
-                last_id: EventId::MIN,
-                surplus: 0,
-                max_deleted_id: EventId::MIN,
-            };
-            let _settings = settings.decode(&body);
+            let _settings = nothing().decode(&body);
         }
     }
 
     #[test]
     fn an_unknown_setting_is_refused() {
-        let settings = StreamSettings {
-            last_id: EventId::MIN,
-            surplus: 0,
-            max_deleted_id: EventId::MIN,
-        };
         assert_eq!(
-            settings.decode(&[9, 1, 0]),
+            nothing().decode(&[9, 1, 0]),
             Err(FormatError::UnknownSetting(9))
         );
     }

@@ -1,12 +1,13 @@
 //! A transaction as a command sees it: the visible state, with what this commit does so far laid
 //! over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{EventId, Expect, NewId, StreamName};
+use meilies_protocol::limits::IDEMPOTENCY_KEYS_MAX;
+use meilies_protocol::{EventId, StreamName};
 
 use super::assembly::{Assembly, unproven};
 use super::catalog::StreamHandle;
@@ -14,67 +15,137 @@ use super::facts::{Facts, Need};
 use super::index::DamageRow;
 use super::shared::Shared;
 use super::snapshot::Snapshot;
+use crate::engine::keys::hash;
 use crate::engine::{
-    Appended, DeletedNumbers, Fields, Found, Group, Operation, PendingEntry, Refusal, Run,
-    StoreError, StreamSummary, StreamsPage, Transaction, Verdict, View, Write, WriteOutcome,
+    Appended, DeletedNumbers, Found, Group, Operation, PendingEntry, Producer, Producing, Refusal,
+    Run, StoreError, StreamSummary, StreamsPage, Transaction, Verdict, View, Write, WriteKey,
+    WriteOutcome,
 };
 
-/// An operation and what was read for it so far.
+/// Operations that run one after the other, and what was read for them so far.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    pub(super) operation: Operation,
+    pub(super) operations: VecDeque<Operation>,
     pub(super) facts: Facts,
 }
 
-/// What became of an operation in a commit.
+/// What became of operations in a commit.
 #[derive(Debug)]
-pub(super) enum Transacted {
-    /// It has run to its end: its reply.
-    Done(BytesMut),
-    /// Something that it needs is not in memory: that is to be read, and it runs again.
-    Missed(Box<Attempt>),
-    /// It cannot be done.
-    Failed(StoreError),
+pub(super) struct Transacted {
+    /// What each of those said that have run to their end, or why it cannot be done.
+    pub(super) replies: Vec<Result<BytesMut, StoreError>>,
+    /// The others: something that they need is not in memory; that is to be read, and they run
+    /// again.
+    pub(super) missed: Option<Box<Attempt>>,
 }
 
-/// Runs an operation as a part of a commit: all of it, or nothing.
+impl Transacted {
+    /// So many operations whose commit cannot be written.
+    pub(super) fn failed(count: usize, error: &StoreError) -> Transacted {
+        Transacted {
+            replies: vec![Err(error.clone()); count],
+            missed: None,
+        }
+    }
+
+    /// The commit cannot be written. Those that were to run again fail, too: what they saw may have
+    /// been of this commit.
+    pub(super) fn fail(&mut self, error: &StoreError) {
+        let missed = self.missed.as_ref();
+        let missed = missed.map_or(0, |attempt| attempt.operations.len());
+        *self = Transacted::failed(self.replies.len() + missed, error);
+    }
+}
+
+/// Runs operations as parts of a commit: all of each, or nothing.
 pub(super) fn run(
     shared: &Shared,
     assembly: &mut Assembly,
     mut attempt: Box<Attempt>,
 ) -> Transacted {
+    let mut replies = Vec::with_capacity(attempt.operations.len());
+    while let Some(mut operation) = attempt.operations.pop_front() {
+        match run_one(shared, assembly, &attempt.facts, &mut operation) {
+            Ran::Replied(reply) => replies.push(reply),
+            Ran::Missed => {
+                // What the others will miss is read in one go.
+                for operation in &mut attempt.operations {
+                    look_ahead(shared, assembly, &attempt.facts, operation);
+                }
+                attempt.operations.push_front(operation);
+                return Transacted {
+                    replies,
+                    missed: Some(attempt),
+                };
+            }
+        }
+    }
+    Transacted {
+        replies,
+        missed: None,
+    }
+}
+
+/// What became of one operation.
+enum Ran {
+    Replied(Result<BytesMut, StoreError>),
+    Missed,
+}
+
+fn run_one(
+    shared: &Shared,
+    assembly: &mut Assembly,
+    facts: &Facts,
+    operation: &mut Operation,
+) -> Ran {
     let mut reply = BytesMut::new();
     assembly.set_savepoint();
-    let verdict = {
-        let live = shared.live();
-        let damage = shared.damage();
-        let now = assembly.recorded_at();
-        let mut transaction = LocalTransaction {
-            shared,
-            base: Snapshot::new(shared, &live, &attempt.facts, now),
-            facts: &attempt.facts,
-            damage: &damage,
-            assembly,
-        };
-        (attempt.operation.run)(&mut transaction, &mut reply)
-    };
+    let verdict = run_in(shared, assembly, facts, operation, &mut reply);
     match verdict {
         Ok(Verdict::Commit) => {
             assembly.release();
-            Transacted::Done(reply)
+            Ran::Replied(Ok(reply))
         }
         Ok(Verdict::Abort) => {
             assembly.roll_back();
-            Transacted::Done(reply)
+            Ran::Replied(Ok(reply))
         }
         Err(error) => {
             assembly.roll_back();
             match error {
-                StoreError::WouldBlock if attempt.facts.has_needs() => Transacted::Missed(attempt),
-                other => Transacted::Failed(other),
+                StoreError::WouldBlock if facts.has_needs() => Ran::Missed,
+                other => Ran::Replied(Err(other)),
             }
         }
     }
+}
+
+/// Lets an operation note what it needs: nothing of what it does stays.
+fn look_ahead(shared: &Shared, assembly: &mut Assembly, facts: &Facts, operation: &mut Operation) {
+    assembly.set_savepoint();
+    // It runs again when those before it have run.
+    let _reply = run_in(shared, assembly, facts, operation, &mut BytesMut::new());
+    assembly.roll_back();
+}
+
+fn run_in(
+    shared: &Shared,
+    assembly: &mut Assembly,
+    facts: &Facts,
+    operation: &mut Operation,
+    reply: &mut BytesMut,
+) -> Result<Verdict, StoreError> {
+    let live = shared.live();
+    let damage = shared.damage();
+    let now = assembly.recorded_at();
+    let mut transaction = LocalTransaction {
+        shared,
+        base: Snapshot::new(shared, &live, facts, now),
+        facts,
+        damage: &damage,
+        assembly,
+    };
+    (operation.run)(&mut transaction, reply)
 }
 
 /// A stream that is there, and its deleted numbers.
@@ -99,6 +170,24 @@ impl LocalTransaction<'_> {
             Some(refusal) => Err(refusal),
             None => Ok(handle),
         })
+    }
+
+    /// Adds the key of an event that was just added to those of its producer.
+    fn add_key(
+        &mut self,
+        handle: &StreamHandle,
+        name: &[u8],
+        key: &[u8],
+        event: Appended,
+    ) -> Result<(), StoreError> {
+        let stream = handle.state().stream.clone();
+        let stream = stream.expect("it has an event");
+        let mut producer = self.producer(&stream, name)?;
+        let keys_max = stream.producing.keys_max.unwrap_or(IDEMPOTENCY_KEYS_MAX);
+        let event = (event.number, event.id, self.now_ms());
+        Arc::make_mut(&mut producer).add(key, event, keys_max);
+        self.assembly.put_producer(stream.id, hash(name), producer);
+        Ok(())
     }
 
     /// A group as it was before the commit.
@@ -255,6 +344,26 @@ impl View for LocalTransaction<'_> {
         })
     }
 
+    fn producer(&self, stream: &StreamSummary, name: &[u8]) -> Result<Arc<Producer>, StoreError> {
+        match self.assembly.producer(stream.id, hash(name)) {
+            Some(producer) => Ok(Arc::clone(producer)),
+            None => self.base.producer(stream, name),
+        }
+    }
+
+    fn producers(&self, stream: &StreamSummary) -> Result<Vec<Arc<Producer>>, StoreError> {
+        let mut producers = self.base.producers_by_hash(stream.id)?;
+        let changed = self.assembly.producers(stream.id);
+        producers.extend(changed.map(|(hash, producer)| (hash, Arc::clone(producer))));
+        Ok(producers.into_values().collect())
+    }
+
+    fn keyed(&self, stream: &StreamSummary, key: &[u8]) -> Result<Vec<u64>, StoreError> {
+        let mut numbers = self.base.keyed(stream, key)?;
+        numbers.extend(self.assembly.keyed(stream.id, hash(key)));
+        Ok(numbers)
+    }
+
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError> {
         let slot = self.slot(stream);
         match slot.and_then(|slot| self.assembly.find(slot, stream, id)) {
@@ -265,37 +374,28 @@ impl View for LocalTransaction<'_> {
 }
 
 impl Transaction for LocalTransaction<'_> {
-    fn append(
-        &mut self,
-        name: &StreamName,
-        expect: Expect,
-        make_stream: bool,
-        id: NewId,
-        fields: Fields,
-    ) -> Result<Result<Appended, Refusal>, StoreError> {
-        let handle = match self.handle(name)? {
+    fn append(&mut self, write: Write) -> Result<Result<Appended, Refusal>, StoreError> {
+        let handle = match self.handle(&write.stream)? {
             Ok(handle) => handle,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let write = Write {
-            stream: name.clone(),
-            expect,
-            make_stream,
-            id,
-            fields,
-        };
-        Ok(match self.assembly.write(&handle, write, self.damage) {
+        let key = write.key.clone();
+        let added = match self.assembly.write(&handle, write, self.damage) {
             WriteOutcome::Stored {
                 number,
                 position,
                 id,
-            } => Ok(Appended {
+            } => Appended {
                 number,
                 position,
                 id,
-            }),
-            WriteOutcome::Refused(refusal) => Err(refusal),
-        })
+            },
+            WriteOutcome::Refused(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(WriteKey::OfProducer { producer, key, .. }) = key.as_deref() {
+            self.add_key(&handle, producer, key, added)?;
+        }
+        Ok(Ok(added))
     }
 
     fn create(&mut self, name: &StreamName) -> Result<Result<(), Refusal>, StoreError> {
@@ -342,6 +442,18 @@ impl Transaction for LocalTransaction<'_> {
                 stream.surplus = surplus;
                 stream.max_deleted_id = max_deleted_id;
             });
+        }))
+    }
+
+    fn set_producing(
+        &mut self,
+        name: &StreamName,
+        producing: Producing,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let found = self.existing(name)?;
+        Ok(found.map(|(handle, _)| {
+            let change = |stream: &mut StreamSummary| stream.producing = producing;
+            self.assembly.change(&handle, change);
         }))
     }
 

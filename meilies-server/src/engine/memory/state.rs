@@ -2,7 +2,7 @@
 //!
 //! It shares nothing with the local engine but the types, so that each checks the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use meilies_protocol::{EventId, Expect, NewId, StreamName};
 
 use super::number_at;
 use crate::engine::batch::{Batch, BatchHead, BodyWriter};
+use crate::engine::keys::StoredKey;
 use crate::engine::{
-    Appended, DeletedNumbers, Fields, Found, Group, PendingEntry, Refusal, Run, StoreError,
-    StreamSummary, StreamsPage, Transaction, View, Write, WriteOutcome,
+    Appended, DeletedNumbers, Found, Group, PendingEntry, Producer, Producing, Refusal, Run,
+    StoreError, StreamSummary, StreamsPage, Transaction, View, Write, WriteKey, WriteOutcome,
 };
 
 /// See the module.
@@ -61,6 +62,12 @@ impl State {
         stream.summary.changed = self.commit;
         self.is_changed = true;
         Some(stream)
+    }
+
+    /// Events of a stream, deleted ones too.
+    fn batches(&self, stream: &StreamSummary) -> &[Arc<Batch>] {
+        let found = self.streams.get(&stream.id);
+        found.map_or(&[][..], |stream| &stream.batches)
     }
 
     /// What is left of a run without deleted events.
@@ -111,8 +118,15 @@ impl State {
         self.next_position += 1;
         let stream = self.stream_for(&write.stream);
         let number = stream.summary.next_number();
+        let key = write.key.map(|key| {
+            if let WriteKey::OfProducer { unless_set, .. } = &*key {
+                stream.summary.producing.count(*unless_set);
+            }
+            key.encode(stream.summary.producing.added)
+        });
         let mut body = BytesMut::new();
-        BodyWriter::new(now).push(&mut body, position, id, write.fields.items());
+        let place = (position, id);
+        BodyWriter::new(now).push(&mut body, place, key.as_deref(), write.fields.items());
         let head = BatchHead {
             stream: stream.summary.name.clone(),
             stream_id: stream.summary.id,
@@ -222,10 +236,7 @@ impl View for State {
         reverse: bool,
         bytes_max: usize,
     ) -> Result<Vec<Run>, StoreError> {
-        let batches = self
-            .streams
-            .get(&stream.id)
-            .map_or(&[][..], |stream| &stream.batches);
+        let batches = self.batches(stream);
         let within = batches
             .iter()
             .filter(|batch| numbers.contains(&batch.first_number));
@@ -275,11 +286,51 @@ impl View for State {
         })
     }
 
+    /// Found among all events ever added.
+    fn producer(&self, stream: &StreamSummary, name: &[u8]) -> Result<Arc<Producer>, StoreError> {
+        let mut producer = Producer::default();
+        for batch in self.batches(stream) {
+            for event in batch.events() {
+                match event.key.and_then(StoredKey::decode) {
+                    Some(StoredKey::OfProducer {
+                        producer: found,
+                        key,
+                        ..
+                    }) if found == name => {
+                        let event = (event.number, event.id, event.recorded_at);
+                        producer.add(key, event, u64::MAX);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Arc::new(producer))
+    }
+
+    fn producers(&self, stream: &StreamSummary) -> Result<Vec<Arc<Producer>>, StoreError> {
+        let mut names = BTreeSet::new();
+        for batch in self.batches(stream) {
+            for event in batch.events() {
+                if let Some(StoredKey::OfProducer { producer, .. }) =
+                    event.key.and_then(StoredKey::decode)
+                {
+                    names.insert(producer.to_vec());
+                }
+            }
+        }
+        let producers = names.iter().map(|name| self.producer(stream, name));
+        producers.collect()
+    }
+
+    fn keyed(&self, stream: &StreamSummary, key: &[u8]) -> Result<Vec<u64>, StoreError> {
+        let events = self.batches(stream).iter().flat_map(|batch| batch.events());
+        let has_key = events
+            .filter(|event| event.key.and_then(StoredKey::decode) == Some(StoredKey::Own(key)));
+        Ok(has_key.map(|event| event.number).collect())
+    }
+
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError> {
-        let batches = self
-            .streams
-            .get(&stream.id)
-            .map_or(&[][..], |stream| &stream.batches);
+        let batches = self.batches(stream);
         let found = batches
             .iter()
             .find(|batch| batch.first_id() >= id && batch.first_number >= stream.first);
@@ -297,21 +348,7 @@ impl View for State {
 }
 
 impl Transaction for State {
-    fn append(
-        &mut self,
-        name: &StreamName,
-        expect: Expect,
-        make_stream: bool,
-        id: NewId,
-        fields: Fields,
-    ) -> Result<Result<Appended, Refusal>, StoreError> {
-        let write = Write {
-            stream: name.clone(),
-            expect,
-            make_stream,
-            id,
-            fields,
-        };
+    fn append(&mut self, write: Write) -> Result<Result<Appended, Refusal>, StoreError> {
         Ok(match self.write(write) {
             Ok(WriteOutcome::Stored {
                 number,
@@ -373,6 +410,18 @@ impl Transaction for State {
         stream.summary.last_id = last_id;
         stream.summary.surplus = surplus;
         stream.summary.max_deleted_id = max_deleted_id;
+        Ok(Ok(()))
+    }
+
+    fn set_producing(
+        &mut self,
+        name: &StreamName,
+        producing: Producing,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let Some(stream) = self.find_mut(name) else {
+            return Ok(Err(Refusal::NoStream));
+        };
+        stream.summary.producing = producing;
         Ok(Ok(()))
     }
 

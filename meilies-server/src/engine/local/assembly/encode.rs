@@ -6,10 +6,10 @@ use bytes::BytesMut;
 use meilies_protocol::EventId;
 
 use super::{Assembly, NONE, Slot};
-use crate::engine::StreamSummary;
 use crate::engine::batch::BodyWriter;
 use crate::engine::local::commit::{BatchHeader, CommitWriter, Kind};
 use crate::engine::local::stream_entries::{Deletions, StreamSettings};
+use crate::engine::{Producing, StreamSummary};
 
 /// A stream's events in one commit are cut into batches of about this many bytes: a reader of one
 /// event reads and verifies one batch.
@@ -107,6 +107,11 @@ impl Assembly {
                 false => before.max_deleted_id,
             },
             surplus: before.surplus,
+            // How many there are with this one stands in each event that has such a key.
+            producing: Producing {
+                added: stream.producing.added,
+                ..before.producing
+            },
         };
         // A change that changes nothing leaves a trace too: the stream counts as changed.
         if settings != implied || out.len() == start {
@@ -164,7 +169,8 @@ impl Assembly {
                 break;
             }
             last_id = entry.id;
-            body.push(out, entry.position, entry.id, entry.fields.items());
+            let place = (entry.position, entry.id);
+            body.push(out, place, entry.key.as_deref(), entry.fields.items());
             last_position = entry.position;
             header.count += 1;
             next = entry.next;

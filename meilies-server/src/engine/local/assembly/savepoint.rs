@@ -9,7 +9,7 @@ use meilies_protocol::EventId;
 
 use super::super::catalog::{Noted, StreamHandle, StreamState};
 use super::{Assembly, GroupSlot, NONE};
-use crate::engine::{DeletedNumbers, PendingEntry, StreamSummary};
+use crate::engine::{DeletedNumbers, PendingEntry, Producer, StreamSummary};
 
 /// Where an all-or-none part of the commit began.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ pub(super) enum Undo {
     /// The inner says whether it was pending, the outer whether the commit had changed it.
     #[allow(clippy::option_option)]
     Pending((u64, EventId), Option<Option<PendingEntry>>),
+    /// It was not there.
+    Key((u64, u128, u64)),
+    Producer((u64, u128), Option<Arc<Producer>>),
 }
 
 /// What of a slot a savepoint puts back.
@@ -123,6 +126,8 @@ impl Assembly {
                 Undo::Slot(at, mark) => self.put_back(at, mark),
                 Undo::Group(key, before) => put_back(&mut self.groups, key, before),
                 Undo::Pending(key, before) => put_back(&mut self.pending, key, before),
+                Undo::Key(key) => drop(self.keys.remove(&key)),
+                Undo::Producer(key, before) => put_back(&mut self.producers, key, before),
             }
         }
         self.slots.truncate(savepoint.slots);

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, BytesMut};
 use meilies_protocol::{EventId, StreamName};
 
-use crate::engine::StreamSummary;
 use crate::engine::local::log::{CommitPlace, Location};
 use crate::engine::varint::{put_varint, take_bytes, take_varint, unzigzag, zigzag};
+use crate::engine::{Producing, StreamSummary};
 
 /// The value for one stream; its id is in the key.
 pub(super) fn encode_stream(stream: &StreamSummary) -> Vec<u8> {
@@ -21,6 +21,7 @@ pub(super) fn encode_stream(stream: &StreamSummary) -> Vec<u8> {
     put_varint(&mut out, zigzag(stream.surplus));
     put_varint(&mut out, stream.created_at);
     put_varint(&mut out, stream.changed);
+    put_producing(&mut out, &stream.producing);
     out.put_slice(stream.name.as_bytes());
     out.to_vec()
 }
@@ -36,6 +37,7 @@ pub(super) fn decode_stream(id: u64, mut value: &[u8]) -> Option<StreamSummary> 
     let surplus = unzigzag(take_varint(from)?);
     let created_at = take_varint(from)?;
     let changed = take_varint(from)?;
+    let producing = take_producing(from)?;
     let name = StreamName::parse(from.to_vec().into()).ok()?;
     Some(StreamSummary {
         id,
@@ -46,9 +48,34 @@ pub(super) fn decode_stream(id: u64, mut value: &[u8]) -> Option<StreamSummary> 
         last_id,
         max_deleted_id,
         surplus,
+        producing,
         created_at,
         changed,
     })
+}
+
+fn put_producing(out: &mut BytesMut, producing: &Producing) {
+    let is_any = *producing != Producing::default();
+    put_varint(out, u64::from(is_any));
+    if is_any {
+        for value in producing.to_values() {
+            put_varint(out, value);
+        }
+    }
+}
+
+fn take_producing(from: &mut &[u8]) -> Option<Producing> {
+    match take_varint(from)? {
+        0 => Some(Producing::default()),
+        1 => {
+            let mut values = [0; 5];
+            for value in &mut values {
+                *value = take_varint(from)?;
+            }
+            Some(Producing::from_values(values))
+        }
+        _ => None,
+    }
 }
 
 /// Streams in one value of the tree.
@@ -395,6 +422,11 @@ mod tests {
                 last_id: EventId { ms: 4, seq: 5 },
                 max_deleted_id: EventId { ms: 2, seq: 9 },
                 surplus: 2_u64.wrapping_neg(),
+                producing: Producing {
+                    keys_max: tail.map(|tail| tail + 1),
+                    added: id - 64,
+                    ..Producing::default()
+                },
                 changed: 7,
                 ..StreamSummary::new(id, StreamName::parse("orders:42".into()).unwrap(), 6)
             };

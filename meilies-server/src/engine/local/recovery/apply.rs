@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use meilies_protocol::limits::IDEMPOTENCY_KEYS_MAX;
 use meilies_protocol::{EventId, StreamName};
 
 use super::Recovery;
 use crate::engine::batch::Events;
+use crate::engine::keys::{StoredKey, hash};
 use crate::engine::local::OpenError;
 use crate::engine::local::checkpoint::Maintenance;
 use crate::engine::local::commit::{BatchHeader, FormatError, Found, Header, Kind, batches};
@@ -18,7 +20,7 @@ use crate::engine::local::log::{CommitPlace, Location, Segment};
 use crate::engine::local::segment::{Footer, FooterEntry};
 use crate::engine::local::settings::StoreSettings;
 use crate::engine::local::stream_entries::{Deletions, StreamSettings};
-use crate::engine::{DeletedNumbers, Group, StreamSummary};
+use crate::engine::{DeletedNumbers, Group, Producer, StreamSummary};
 
 impl Recovery {
     /// Verifies all of a commit, then takes it in.
@@ -48,15 +50,7 @@ impl Recovery {
             accepted: Vec::new(),
             left: Vec::new(),
             named: Vec::new(),
-            changes: CommitChanges {
-                place,
-                end,
-                streams: Vec::new(),
-                names: Vec::new(),
-                groups: Vec::new(),
-                located: Vec::new(),
-                batches: Vec::new(),
-            },
+            changes: CommitChanges::new(place, end),
         };
         let mut count = 0;
         for found in batches(body) {
@@ -130,6 +124,15 @@ impl Recovery {
                 group.map_err(|_| FormatError::Index)
             }
         }
+    }
+
+    fn producer(&self, stream_id: u64, hash: u128) -> Result<Arc<Producer>, FormatError> {
+        if let Some(producer) = self.live.producer(stream_id, hash) {
+            return Ok(Arc::clone(producer));
+        }
+        let producer = self.index.producer(stream_id, hash);
+        let producer = producer.map_err(|_| FormatError::Index)?;
+        Ok(producer.unwrap_or_default())
     }
 
     fn deleted(&self, id: u64) -> Result<Arc<DeletedNumbers>, FormatError> {
@@ -226,6 +229,7 @@ impl Reading<'_> {
                 row.last_id = settings.last_id;
                 row.surplus = settings.surplus;
                 row.max_deleted_id = settings.max_deleted_id;
+                row.producing = settings.producing;
                 Ok(())
             }
             other => Err(FormatError::UnknownKind(other as u8)),
@@ -414,6 +418,47 @@ impl Reading<'_> {
         };
         self.changes.located.push((id, location));
         self.changes.end.next_position += header.events();
+        match walked.keyed {
+            0 => Ok(()),
+            _ => self.keys(found),
+        }
+    }
+
+    /// Takes in the keys of a batch's events.
+    fn keys(&mut self, found: &Found<'_>) -> Result<(), FormatError> {
+        let header = &found.header;
+        let (id, at) = (header.stream_id, header.recorded_at);
+        let events = Events::new(found.body, at, header.first_number, header.first_position);
+        for event in events {
+            let Some(key) = event.key else {
+                continue;
+            };
+            match StoredKey::decode(key).ok_or(FormatError::Body)? {
+                StoredKey::Own(key) => self.changes.keys.push((id, hash(key), event.number)),
+                StoredKey::OfProducer {
+                    added,
+                    producer,
+                    key,
+                } => {
+                    let row = &mut self.stream(header)?.row;
+                    row.producing.added = row.producing.added.max(added);
+                    let keys_max = row.producing.keys_max.unwrap_or(IDEMPOTENCY_KEYS_MAX);
+                    let producer = self.producer((id, hash(producer)))?;
+                    producer.add(key, (event.number, event.id, at), keys_max);
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// A producer, which this commit changes, by its stream and what stands for its name.
+    fn producer(&mut self, key: (u64, u128)) -> Result<&mut Producer, FormatError> {
+        let producers = &mut self.changes.producers;
+        let known = producers.iter().position(|(known, _)| *known == key);
+        if known.is_none() {
+            producers.push((key, self.recovery.producer(key.0, key.1)?));
+        }
+        let at = known.unwrap_or(producers.len() - 1);
+        Ok(Arc::make_mut(&mut producers[at].1))
     }
 }
