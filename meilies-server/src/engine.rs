@@ -28,7 +28,7 @@ mod view;
 
 pub use batch::{Batch, EventRef, Form, Run};
 pub use deleted::DeletedNumbers;
-pub use group::{Consumer, Group, PendingEntry};
+pub use group::{Consumer, Group, NOBODY, PendingEntry, Sightings};
 pub use keys::{Known, Producer, Producing, Remembered, WriteKey, hash};
 pub use view::{Found, Look, Operation, OperationFn, Transaction, Verdict, View};
 
@@ -70,8 +70,8 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// The first position that is not visible yet: it moves with every commit that has events.
     fn tail_notice(&self) -> watch::Receiver<u64>;
 
-    /// Names of streams that were created, renamed or deleted or lost a consumer group, some time
-    /// after that is visible.
+    /// Names of streams that were created, renamed or deleted, that lost a consumer group, or in a
+    /// group of which something is pending for longer than before, some time after that is visible.
     fn touched(&self) -> broadcast::Receiver<Arc<[StreamName]>>;
 
     /// Figures for INFO, each computed.

@@ -111,6 +111,16 @@ impl EventLog {
         self.shared.turns.join(lines.collect(), inbox)
     }
 
+    /// The groups of a stream for which someone waits.
+    pub(crate) fn waited_for(&self, stream: &StreamName) -> Vec<Bytes> {
+        self.shared.turns.waited_for(stream)
+    }
+
+    /// Resolves when one of those who wait for groups leaves after this was called.
+    pub(crate) fn reader_left(&self) -> impl Future<Output = ()> + '_ {
+        self.shared.turns.left()
+    }
+
     /// How many subscriptions there are.
     pub fn subscriptions(&self) -> usize {
         self.shared.subscriptions.load(Ordering::Relaxed)

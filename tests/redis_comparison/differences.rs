@@ -17,11 +17,12 @@ pub(crate) struct Difference {
 }
 
 /// All of them.
-pub(crate) const DIFFERENCES: [Difference; 9] = [
+pub(crate) const DIFFERENCES: [Difference; 10] = [
     everywhere(sort_keys),
     everywhere(hide_inner_nodes),
     everywhere(drop_active_time),
     everywhere(drop_inactive),
+    everywhere(drop_given_back),
     everywhere(drop_idempotency),
     everywhere(rewrite_gone),
     of_redis(counters::rewrite_lag),
@@ -85,6 +86,18 @@ fn drop_inactive(command: &Command, _: &[Stream], reply: &mut Value) {
     if let (true, Value::Array(consumers)) = (begins(command, &["XINFO", "CONSUMERS"]), reply) {
         for consumer in consumers {
             drop_number(consumer, "inactive", -1);
+        }
+    }
+}
+
+/// 8.8 added how many pending events nobody has: there are none without XNACK.
+fn drop_given_back(command: &Command, _: &[Stream], reply: &mut Value) {
+    if !begins(command, &["XINFO", "STREAM"]) {
+        return;
+    }
+    for group in list_mut(reply, "groups") {
+        if matches!(field_mut(group, "nacked-count"), Some(Value::Integer(0))) {
+            take_field(group, "nacked-count");
         }
     }
 }

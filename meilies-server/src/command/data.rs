@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{Idempotency, Request, StreamName, Version, XGroup, writer};
+use meilies_protocol::{Idempotency, Request, StreamName, Version, XGroup, XInfo, writer};
 
 use super::admin::memory;
 use super::{Flow, Next, group, keyspace, looking, measured, publish, read, store_error, stream};
@@ -262,8 +262,45 @@ pub(crate) fn bytes_max(request: &Request) -> usize {
     }
 }
 
-/// A command that stands alone and only looks.
+/// A command that stands alone and only looks. At a group it looks when those who wait for its
+/// events have what there is for them.
 pub(crate) fn look_alone(
+    context: &Arc<Context>,
+    session: &mut Session,
+    request: Request,
+    out: &mut Output,
+) -> Flow {
+    let log = &context.event_log;
+    match group_looked_at(&request) {
+        Some(key) if !log.waited_for(key).is_empty() => {
+            let readers = group::read::let_readers_go_first(log.clone(), key.clone());
+            Flow::Later(Box::pin(async move {
+                readers.await;
+                let next: Next =
+                    Box::new(move |context, session, out| look_now(context, session, request, out));
+                next
+            }))
+        }
+        _ => look_now(context, session, request, out),
+    }
+}
+
+/// The stream at whose groups a command looks.
+fn group_looked_at(request: &Request) -> Option<&StreamName> {
+    match request {
+        Request::XPending { key, .. }
+        | Request::XInfo(
+            XInfo::Groups { key }
+            | XInfo::Consumers { key, .. }
+            | XInfo::Stream {
+                key, full: Some(_), ..
+            },
+        ) => Some(key),
+        _ => None,
+    }
+}
+
+fn look_now(
     context: &Arc<Context>,
     session: &mut Session,
     request: Request,

@@ -3,7 +3,8 @@
 //! A group with its consumers is one value. What is pending is not a part of it: there may be many
 //! millions of entries, so each is kept for itself, under the group's id and its own.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use meilies_protocol::EventId;
@@ -38,10 +39,43 @@ pub struct Consumer {
     pub name: Bytes,
     /// How many events are pending with it.
     pub pending: u64,
-    /// When it last asked for events, ms since 1970 UTC.
+    /// When it last asked for events and that changed anything, ms since 1970 UTC. See
+    /// [`Sightings`].
     pub seen_at: u64,
     /// When it last got one.
     pub active_at: Option<u64>,
+}
+
+/// When consumers asked for events in vain: that changes nothing, so it is not in the log, and a
+/// restart forgets it.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    /// By the consumer's id, ms since 1970 UTC.
+    seen_at: Mutex<HashMap<u64, u64>>,
+}
+
+impl Sightings {
+    /// How many are kept. Who comes then makes the others be forgotten.
+    const KEPT_MAX: usize = 65_536;
+
+    /// Notes that a consumer asked.
+    pub fn note(&self, consumer: u64, now: u64) {
+        let mut seen_at = self.lock();
+        if seen_at.len() >= Sightings::KEPT_MAX && !seen_at.contains_key(&consumer) {
+            seen_at.clear();
+        }
+        seen_at.insert(consumer, now);
+    }
+
+    /// When a consumer last asked, as far as that is known.
+    pub fn last(&self, consumer: &Consumer) -> u64 {
+        let noted = self.lock().get(&consumer.id).copied();
+        noted.map_or(consumer.seen_at, |noted| noted.max(consumer.seen_at))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        self.seen_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// An event that was delivered and not acknowledged. Its event may be deleted by now.
@@ -51,15 +85,55 @@ pub struct PendingEntry {
     pub id: EventId,
     /// The event's number.
     pub number: u64,
-    /// Who has it, by id.
+    /// Who has it, by id, or [`NOBODY`].
     pub consumer: u64,
-    /// When it was last delivered, ms since 1970 UTC.
+    /// When it was last delivered, ms since 1970 UTC. If nobody has it, a number that is higher the
+    /// later it was given back.
     pub delivered_at: u64,
     /// How often.
     pub deliveries: u64,
 }
 
+/// Whoever has what a consumer gave back: no consumer has this id.
+pub const NOBODY: u64 = 0;
+
+impl PendingEntry {
+    /// Whether a consumer gave it back, so that nobody has it.
+    pub fn is_given_back(&self) -> bool {
+        self.consumer == NOBODY
+    }
+
+    /// When it was last delivered, ms since 1970 UTC; 0 if it was given back.
+    pub fn delivered_at_ms(&self) -> u64 {
+        match self.is_given_back() {
+            true => 0,
+            false => self.delivered_at,
+        }
+    }
+
+    /// For how long it has been idle, in ms; `None` if it was given back.
+    pub fn idle_ms(&self, now: u64) -> Option<u64> {
+        (!self.is_given_back()).then(|| now.saturating_sub(self.delivered_at))
+    }
+
+    /// Whether it has been idle for so long. What was given back has, for any time.
+    pub fn is_idle(&self, now: u64, min_idle_ms: u64) -> bool {
+        self.idle_ms(now).is_none_or(|idle| idle >= min_idle_ms)
+    }
+
+    /// What comes first is claimed first: what was given back, then what is idle for longest.
+    pub fn turn(&self) -> (bool, u64, EventId) {
+        (!self.is_given_back(), self.delivered_at, self.id)
+    }
+}
+
 impl Group {
+    /// How many of the pending events nobody has.
+    pub fn given_back(&self) -> u64 {
+        let owned: u64 = self.consumers.iter().map(|consumer| consumer.pending).sum();
+        self.pending - owned
+    }
+
     /// A group that has delivered nothing.
     pub fn new(id: u64, name: Bytes, last_id: EventId, next: u64) -> Group {
         Group {

@@ -14,8 +14,8 @@ use meilies_protocol::{EventId, StreamName};
 
 use super::keys::StoredKey;
 use super::{
-    Appended, DeletedNumbers, Group, PendingEntry, Producer, Producing, Refusal, Run, StoreError,
-    StreamSummary, StreamsPage, Write,
+    Appended, DeletedNumbers, Group, PendingEntry, Producer, Producing, Refusal, Run, Sightings,
+    StoreError, StreamSummary, StreamsPage, Write,
 };
 
 /// A store at one moment.
@@ -74,6 +74,9 @@ pub trait View {
     /// Numbers of events that may have been written with this key, deleted ones too, ascending:
     /// all that have, and with a chance of 2^-64 another one.
     fn keyed(&self, stream: &StreamSummary, key: &[u8]) -> Result<Vec<u64>, StoreError>;
+
+    /// When consumers asked for events in vain. A command that does so notes it here.
+    fn sightings(&self) -> &Sightings;
 
     /// Where ids from this one on begin in a stream, deleted events counted.
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError>;

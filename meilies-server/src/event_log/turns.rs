@@ -1,6 +1,7 @@
 //! Who waits for the same group of a stream waits in line: the first is woken, and takes what it
 //! wants; when it leaves, the next one looks whether anything is left. So an event wakes one of ten
-//! thousand, and they are served in the order in which they came.
+//! thousand, and they are served in the order in which they came. Who looks at a group after an event
+//! came lets those who wait for it take that first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use meilies_protocol::StreamName;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::inbox::{BLOCKED, Inbox};
 
@@ -20,6 +23,8 @@ pub(super) struct Turns {
     lines: Mutex<Lines>,
     /// How many places were taken.
     taken: AtomicU64,
+    /// Tells when someone leaves.
+    left: Notify,
 }
 
 /// Who stands there: the number of the place, and whom to wake.
@@ -49,6 +54,18 @@ impl Turns {
             lines,
             number,
         }
+    }
+
+    /// The groups of a stream for which someone stands in line.
+    pub(super) fn waited_for(&self, stream: &StreamName) -> Vec<Bytes> {
+        let all = self.lock();
+        let lines = all.keys().filter(|(name, _)| name == stream);
+        lines.map(|(_, group)| group.clone()).collect()
+    }
+
+    /// Resolves when someone leaves a line after this was called.
+    pub(super) fn left(&self) -> Notified<'_> {
+        self.left.notified()
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -91,6 +108,7 @@ impl Drop for Place {
             }
         }
         drop(all);
+        self.turns.left.notify_waiters();
         for inbox in next {
             inbox.deliver(BLOCKED);
         }

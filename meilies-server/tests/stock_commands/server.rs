@@ -71,6 +71,30 @@ async fn info_has_the_fields_that_clients_read() {
 }
 
 #[tokio::test]
+async fn who_reads_in_vain_for_a_group_has_been_seen() {
+    let server = start(Config::default()).await;
+    let mut peer = Peer::connect(&server).await;
+    peer.raw("XGROUP CREATE s g $ MKSTREAM").await;
+    peer.raw("XREADGROUP GROUP g alice STREAMS s >").await;
+    peer.raw("XREADGROUP GROUP g alice BLOCK 300 STREAMS s >")
+        .await;
+    let last = std::time::Instant::now();
+    peer.raw("XREADGROUP GROUP g alice STREAMS s >").await;
+    let told = peer.raw("XINFO CONSUMERS s g").await;
+    let since_last_ms = last.elapsed().as_millis();
+    let idle_ms = told.split("$4\r\nidle\r\n:").nth(1).and_then(|rest| {
+        let (idle, _) = rest.split_once('\r')?;
+        idle.parse::<u128>().ok()
+    });
+    let idle_ms = idle_ms.unwrap_or_else(|| panic!("{told}"));
+    // Both are whole milliseconds of the clock.
+    assert!(
+        idle_ms <= since_last_ms + 1,
+        "{idle_ms} of {since_last_ms} ms"
+    );
+}
+
+#[tokio::test]
 async fn times_are_those_of_the_clock() {
     let server = start(Config::default()).await;
     let mut peer = Peer::connect(&server).await;

@@ -36,6 +36,13 @@ pub enum NackMode {
     Fatal,
 }
 
+/// Bytes of an unknown option that the error repeats.
+const SHOWN_BYTES_MAX: usize = 128;
+
+fn shown(given: &[u8]) -> String {
+    String::from_utf8_lossy(&given[..given.len().min(SHOWN_BYTES_MAX)]).into_owned()
+}
+
 pub(crate) fn release(arguments: &Arguments) -> Result<Request, RequestError> {
     let (key, group) = (stream(arguments, 1)?, arguments.bytes(2));
     let mode = match word(arguments, 3).as_bytes() {
@@ -46,7 +53,7 @@ pub(crate) fn release(arguments: &Arguments) -> Result<Request, RequestError> {
     };
     let (mut ids, mut deliveries, mut force) = (None, None, false);
     let mut options = Options::from(arguments, 4);
-    while let Some((word, _)) = options.next() {
+    while let Some((word, given)) = options.next() {
         match (word.as_bytes(), options.left()) {
             (b"IDS", 1..) if ids.is_none() => ids = Some(counted(&mut options, IdsError::XNACK)?),
             (b"RETRYCOUNT", 1..) => {
@@ -54,10 +61,10 @@ pub(crate) fn release(arguments: &Arguments) -> Result<Request, RequestError> {
                 deliveries = Some(given.map_err(|_| StreamRequestError::ReleaseDeliveries)?);
             }
             (b"FORCE", _) => force = true,
-            _ => return Err(RequestError::Syntax),
+            _ => return Err(StreamRequestError::ReleaseOption(shown(given)).into()),
         }
     }
-    let ids = ids.ok_or(RequestError::Syntax)?;
+    let ids = ids.ok_or(StreamRequestError::ReleaseWithoutIds)?;
     Ok(Request::XNack(XNack {
         key,
         group,

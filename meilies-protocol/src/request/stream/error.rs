@@ -138,4 +138,10 @@ pub enum StreamRequestError {
     /// XNACK is given a negative number of deliveries.
     #[error("Invalid RETRYCOUNT value, must be >= 0")]
     ReleaseDeliveries,
+    /// XNACK is given an option that there is not, or that has no value.
+    #[error("Unrecognized XNACK option '{0}'")]
+    ReleaseOption(String),
+    /// XNACK is not told which events.
+    #[error("syntax error, expected IDS keyword")]
+    ReleaseWithoutIds,
 }

@@ -386,9 +386,22 @@ const LATER: &[(&str, &str)] = &[
         "XNACK s g FAIL IDS 2 1-1",
         "ERR number of IDs doesn't match numids",
     ),
-    ("XNACK s g FAIL IDS 1 1-1 2-2", SYNTAX),
-    ("XNACK s g FAIL FORCE FORCE FORCE", SYNTAX),
-    ("XNACK s g FAIL IDS 1 1-1 RETRYCOUNT", SYNTAX),
+    (
+        "XNACK s g FAIL IDS 1 1-1 2-2",
+        "ERR Unrecognized XNACK option '2-2'",
+    ),
+    (
+        "XNACK s g FAIL FORCE FORCE FORCE",
+        "ERR syntax error, expected IDS keyword",
+    ),
+    (
+        "XNACK s g FAIL FATAL IDS 1 1-1",
+        "ERR Unrecognized XNACK option 'FATAL'",
+    ),
+    (
+        "XNACK s g FAIL IDS 1 1-1 RETRYCOUNT",
+        "ERR Unrecognized XNACK option 'RETRYCOUNT'",
+    ),
     ("XNACK s g FAIL IDS 1 1-1 RETRYCOUNT x", NOT_AN_INTEGER),
     (
         "XNACK s g FAIL IDS 1 1-1 RETRYCOUNT -1",

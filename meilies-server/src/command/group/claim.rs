@@ -9,7 +9,7 @@ use super::pending::collect;
 use super::read::event;
 use super::{Editor, no_key_or_group};
 use crate::command::data::all;
-use crate::engine::{PendingEntry, Run, StoreError, Transaction, Verdict, View};
+use crate::engine::{NOBODY, PendingEntry, Run, StoreError, Transaction, Verdict, View};
 
 /// Entries that XAUTOCLAIM looks at for each that it may take, as in Redis.
 const ATTEMPTS: u64 = 10;
@@ -84,8 +84,7 @@ pub(in crate::command) fn claim(
             }
             continue;
         };
-        let is_idle = before
-            .is_none_or(|before| now.saturating_sub(before.delivered_at) >= request.min_idle_ms);
+        let is_idle = before.is_none_or(|before| before.is_idle(now, request.min_idle_ms));
         if !is_idle {
             continue;
         }
@@ -143,8 +142,6 @@ pub(in crate::command) fn claim_idle(
         attempts.saturating_add(1),
         |_| true,
     )?;
-    let is_idle =
-        |entry: &PendingEntry| now.saturating_sub(entry.delivered_at) >= request.min_idle_ms;
     // What is deleted is found out for each, and counts.
     let runs = all(looked_at.iter().map(|entry| event(view, &editor, entry)))?;
     let (consumer, _) = editor.consumer(transaction, &request.consumer);
@@ -162,7 +159,7 @@ pub(in crate::command) fn claim_idle(
             left -= 1;
             continue;
         };
-        if !is_idle(&entry) {
+        if !entry.is_idle(now, request.min_idle_ms) {
             continue;
         }
         let taken = PendingEntry {
@@ -188,7 +185,8 @@ pub(in crate::command) fn claim_idle(
 }
 
 /// `XNACK key group SILENT|FAIL|FATAL IDS count id … [RETRYCOUNT n] [FORCE]`: gives events back, so
-/// that they may be claimed at once. Replies with how many.
+/// that nobody has them and they may be claimed at once, in the order in which they were given
+/// back. Replies with how many.
 pub(in crate::command) fn give_back(
     transaction: &mut dyn Transaction,
     request: &XNack,
@@ -203,19 +201,42 @@ pub(in crate::command) fn give_back(
         .ids
         .iter()
         .map(|id| view.pending_entry(&editor.group, *id)))?;
+    // Events that are there and not pending, if these are to become so.
+    let new = all(request.ids.iter().zip(&found).map(|(id, found)| {
+        let number = match found {
+            None if request.force => view.number_of(&editor.stream, *id)?,
+            _ => None,
+        };
+        Ok(number.map(|number| PendingEntry {
+            id: *id,
+            number,
+            consumer: NOBODY,
+            delivered_at: 0,
+            deliveries: 0,
+        }))
+    }))?;
     let mut released = 0;
-    for entry in found.into_iter().flatten() {
+    // An id that is named twice is given back twice.
+    let mut changed: HashMap<EventId, PendingEntry> = HashMap::new();
+    for (found, new) in found.into_iter().zip(new) {
+        let Some(entry) = found.or(new) else {
+            continue;
+        };
+        let before = changed.get(&entry.id).copied().or(found);
+        let entry = before.unwrap_or(entry);
         let deliveries = request.deliveries.unwrap_or(match request.mode {
             NackMode::Silent => entry.deliveries.saturating_sub(1),
             NackMode::Fail => entry.deliveries,
             NackMode::Fatal => i64::MAX as u64,
         });
         let given_back = PendingEntry {
-            delivered_at: 0,
+            consumer: NOBODY,
+            delivered_at: transaction.new_id(),
             deliveries,
             ..entry
         };
-        editor.put(transaction, given_back, Some(entry));
+        editor.put(transaction, given_back, before);
+        changed.insert(entry.id, given_back);
         released += 1;
     }
     editor.finish(transaction)?;

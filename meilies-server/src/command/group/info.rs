@@ -61,7 +61,8 @@ pub(in crate::command) fn consumers(
         writer::map_header(out, scope.version, 4);
         bulk(out, "name", &consumer.name);
         number(out, "pending", consumer.pending);
-        number(out, "idle", now.saturating_sub(consumer.seen_at));
+        let seen_at = view.sightings().last(consumer);
+        number(out, "idle", now.saturating_sub(seen_at));
         writer::bulk(out, b"inactive");
         match consumer.active_at {
             Some(active_at) => writer::number(out, now.saturating_sub(active_at)),
@@ -86,7 +87,7 @@ pub(in crate::command) fn full(
     let groups = view.groups(stream)?;
     writer::array_header(out, groups.len());
     for group in groups {
-        writer::map_header(out, scope.version, 7);
+        writer::map_header(out, scope.version, 8);
         bulk(out, "name", &group.name);
         id(out, "last-delivered-id", group.last_id);
         let lag = lag(view, stream, &group)?;
@@ -98,6 +99,7 @@ pub(in crate::command) fn full(
         );
         optional(out, "lag", lag, scope.version);
         number(out, "pel-count", group.pending);
+        number(out, "nacked-count", group.given_back());
         writer::bulk(out, b"pending");
         let everything = EventId::MIN..=EventId::MAX;
         let pending = collect(view, &group, everything, most, |_| true)?;
@@ -107,7 +109,7 @@ pub(in crate::command) fn full(
             writer::bulk_id(out, entry.id);
             let owner = group.consumer_by_id(entry.consumer);
             writer::bulk(out, owner.map_or(&b""[..], |owner| &owner.name));
-            writer::number(out, entry.delivered_at);
+            writer::number(out, entry.delivered_at_ms());
             writer::number(out, entry.deliveries);
         }
         writer::bulk(out, b"consumers");
@@ -129,7 +131,7 @@ fn full_consumer(
 ) -> Result<(), StoreError> {
     writer::map_header(out, scope.version, 5);
     bulk(out, "name", &consumer.name);
-    number(out, "seen-time", consumer.seen_at);
+    number(out, "seen-time", view.sightings().last(consumer));
     writer::bulk(out, b"active-time");
     match consumer.active_at {
         Some(active_at) => writer::number(out, active_at),

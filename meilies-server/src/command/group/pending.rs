@@ -83,8 +83,7 @@ fn list(
     }
     let now = view.now_ms();
     let is_wanted = |entry: &PendingEntry| {
-        owner.is_none_or(|owner| owner.id == entry.consumer)
-            && now.saturating_sub(entry.delivered_at) >= filter.idle_ms
+        owner.is_none_or(|owner| owner.id == entry.consumer) && entry.is_idle(now, filter.idle_ms)
     };
     let wanted = usize::try_from(filter.count).unwrap_or(usize::MAX);
     let found = collect(view, group, filter.from..=filter.to, wanted, is_wanted)?;
@@ -94,10 +93,49 @@ fn list(
         writer::bulk_id(out, entry.id);
         let owner = group.consumer_by_id(entry.consumer);
         writer::bulk(out, owner.map_or(&b""[..], |owner| &owner.name));
-        writer::number(out, now.saturating_sub(entry.delivered_at));
+        write_idle(entry.idle_ms(now), out);
         writer::number(out, entry.deliveries);
     }
     Ok(())
+}
+
+/// For how long an entry has been idle: -1 if it was given back.
+pub(super) fn write_idle(idle_ms: Option<u64>, out: &mut BytesMut) {
+    match idle_ms {
+        Some(idle_ms) => writer::number(out, idle_ms),
+        None => writer::integer(out, -1),
+    }
+}
+
+/// At most so many entries that are wanted, in the order in which they are claimed.
+pub(super) fn longest_idle(
+    view: &dyn View,
+    group: &Group,
+    wanted: usize,
+    is_wanted: impl Fn(&PendingEntry) -> bool,
+) -> Result<Vec<PendingEntry>, StoreError> {
+    let mut found = Vec::new();
+    let mut from = EventId::MIN;
+    if group.pending == 0 || wanted == 0 {
+        return Ok(found);
+    }
+    loop {
+        let page = view.pending(group, from..=EventId::MAX, false, PAGE)?;
+        let last = page.last().filter(|_| page.len() >= PAGE);
+        let next = last.and_then(|last| last.id.next());
+        found.extend(page.into_iter().filter(&is_wanted));
+        if found.len() > wanted {
+            // No more are kept than may be given.
+            found.select_nth_unstable_by_key(wanted - 1, PendingEntry::turn);
+            found.truncate(wanted);
+        }
+        match next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    found.sort_unstable_by_key(PendingEntry::turn);
+    Ok(found)
 }
 
 /// At most so many entries of a range that are wanted.

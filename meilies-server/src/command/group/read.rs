@@ -1,6 +1,7 @@
 //! `XREADGROUP GROUP group consumer [COUNT n] [BLOCK ms] [CLAIM min-idle-ms] [NOACK] …`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -9,7 +10,7 @@ use meilies_protocol::{
 };
 
 use super::counts::Counts;
-use super::pending::collect;
+use super::pending::{collect, longest_idle, write_idle};
 use super::{Editor, READING, no_key_or_group};
 use crate::command::data::{Scope, all, finish};
 use crate::command::stream::range::{Part, check_size};
@@ -25,16 +26,20 @@ use crate::session::Session;
 /// An event, by its id and as a run of its own; no run where it is deleted.
 type Entry = (EventId, Option<Run>);
 
-/// Events, and for each for how long it was idle, in ms, and how often it was delivered.
-type Claimed = (Vec<Entry>, Vec<(u64, u64)>);
+/// For how long an event was idle, in ms (`None`: it was given back), and how often it was
+/// delivered.
+type Before = (Option<u64>, u64);
+
+/// Events, and what each of them was before.
+type Claimed = (Vec<Entry>, Vec<Before>);
 
 /// What one stream gives.
 struct Given {
     key: StreamName,
     entries: Vec<Entry>,
-    /// Beside each entry that was claimed: for how long it was idle, in ms, and how often it was
-    /// delivered before. The others get zeros. Only where CLAIM is given.
-    claimed: Option<Vec<(u64, u64)>>,
+    /// What each entry that was claimed was before; the others come behind them and get zeros. Only
+    /// where CLAIM is given.
+    claimed: Option<Vec<Before>>,
 }
 
 /// Reads for a consumer: nothing is written when there is nothing to give. Who stands in line gets
@@ -57,18 +62,14 @@ pub(in crate::command) fn read(
         count: request.max_count.unwrap_or(u64::MAX),
         bytes: request.max_size,
     };
-    let not_its_turn = |key| place.is_some_and(|place| !place.is_first(key));
+    let is_its_turn = |key| place.is_none_or(|place| place.is_first(key));
     let mut parts = Vec::new();
     for (key, from) in &request.streams {
         let found = match from {
-            GroupFrom::New if not_its_turn(key) => {
-                let mut none = Limits {
-                    count: 0,
-                    bytes: None,
-                };
-                new(transaction, request, key, &mut none)?
+            GroupFrom::New => {
+                let is_its_turn = is_its_turn(key);
+                new(transaction, request, key, is_its_turn, &mut limits)?
             }
-            GroupFrom::New => new(transaction, request, key, &mut limits)?,
             GroupFrom::History(after) => Some(history(transaction, request, key, *after)?),
         };
         parts.extend(found);
@@ -103,14 +104,14 @@ fn write_part(part: &Given, version: Version, out: &mut BytesMut) {
         match &part.claimed {
             None => reply::write_entry(out, *id, event.fields()),
             Some(claimed) => {
-                let (idle_ms, deliveries) = claimed.get(at).copied().unwrap_or_default();
-                write_claimed(&event, idle_ms, deliveries, out);
+                let before = claimed.get(at).copied().unwrap_or((Some(0), 0));
+                write_claimed(&event, before, out);
             }
         }
     }
 }
 
-fn write_claimed(event: &EventRef<'_>, idle_ms: u64, deliveries: u64, out: &mut BytesMut) {
+fn write_claimed(event: &EventRef<'_>, (idle_ms, deliveries): Before, out: &mut BytesMut) {
     writer::array_header(out, 4);
     writer::bulk_id(out, event.id);
     writer::array_header(out, 2 * event.pairs);
@@ -118,15 +119,17 @@ fn write_claimed(event: &EventRef<'_>, idle_ms: u64, deliveries: u64, out: &mut 
         writer::bulk(out, name);
         writer::bulk(out, value);
     }
-    writer::number(out, idle_ms);
+    write_idle(idle_ms, out);
     writer::number(out, deliveries);
 }
 
-/// What was never delivered, behind what others left idle if that is asked for.
+/// What was never delivered, if it is its turn to get that, behind what others left idle if that is
+/// asked for.
 fn new(
     transaction: &mut dyn Transaction,
     request: &XReadGroup,
     key: &StreamName,
+    is_its_turn: bool,
     limits: &mut Limits,
 ) -> Result<Option<Given>, StoreError> {
     let Some(mut editor) = Editor::find(transaction, key, &request.group)? else {
@@ -146,13 +149,18 @@ fn new(
         part.entries = entries;
         part.claimed = Some(claimed);
     }
-    let left = wanted - part.entries.len() as u64;
+    let left = match is_its_turn {
+        true => wanted - part.entries.len() as u64,
+        false => 0,
+    };
     let fresh = undelivered(transaction, &editor, left, limits)?;
     deliver(transaction, &mut editor, consumer, request.no_ack, &fresh)?;
     part.entries.extend(fresh);
     limits.count -= part.entries.len() as u64;
     if is_new || !part.entries.is_empty() {
         editor.seen(consumer, now, !part.entries.is_empty());
+    } else {
+        transaction.sightings().note(consumer, now);
     }
     editor.finish(transaction)?;
     Ok((!part.entries.is_empty()).then_some(part))
@@ -246,8 +254,8 @@ fn deliver(
     Ok(())
 }
 
-/// Takes over what has been idle for so long, the lowest ids first: the events, and for each how
-/// long it was idle and how often it was delivered. What is deleted by now is pending no more.
+/// Takes over what has been idle for so long, what was given back first, then what is idle for
+/// longest. What is deleted by now is pending no more.
 fn claim(
     transaction: &mut dyn Transaction,
     editor: &mut Editor,
@@ -256,10 +264,9 @@ fn claim(
 ) -> Result<Claimed, StoreError> {
     let now = transaction.now_ms();
     let view: &dyn View = transaction;
-    let everything = EventId::MIN..=EventId::MAX;
     let most = usize::try_from(wanted).unwrap_or(usize::MAX);
-    let idle = collect(view, &editor.group, everything, most, |entry| {
-        now.saturating_sub(entry.delivered_at) >= min_idle_ms
+    let idle = longest_idle(view, &editor.group, most, |entry| {
+        entry.is_idle(now, min_idle_ms)
     })?;
     let runs = all(idle.iter().map(|entry| event(view, editor, entry)))?;
     let (mut entries, mut claimed) = (Vec::new(), Vec::new());
@@ -275,7 +282,7 @@ fn claim(
         if !fits {
             break;
         }
-        claimed.push((now.saturating_sub(entry.delivered_at), entry.deliveries));
+        claimed.push((entry.idle_ms(now), entry.deliveries));
         entries.push((entry.id, Some(run)));
         let taken = PendingEntry {
             consumer,
@@ -347,6 +354,8 @@ fn history(
     }
     if is_new || !part.entries.is_empty() {
         editor.seen(consumer, now, false);
+    } else {
+        transaction.sightings().note(consumer, now);
     }
     editor.finish(transaction)?;
     Ok(part)
@@ -458,34 +467,107 @@ async fn found(
     loop {
         let moment = log.moment();
         let (wanted, line) = (Arc::clone(&request), Arc::clone(&place));
-        match look_async(log, move |view| has_any(view, &wanted, &line)).await {
-            Ok(false) => {}
-            Ok(true) => {
-                let (request, place) = (Arc::clone(&request), Arc::clone(&place));
-                match transact(log, request, Some(place), scope).await {
-                    Ok(reply) if reply.is_empty() => {}
+        let due_ms = match look_async(log, move |view| has_any(view, &wanted, &line)).await {
+            Ok(Seen::Nothing { due_ms }) => due_ms,
+            Ok(Seen::Something) => {
+                let (wanted, place) = (Arc::clone(&request), Arc::clone(&place));
+                match transact(log, wanted, Some(place), scope).await {
+                    Ok(reply) if reply.is_empty() => request.claim_ms.map(|_| 0),
                     reply => return Ok(reply),
                 }
             }
             Err(error) => return Ok(Err(error)),
-        }
-        if let Some(reason) = waiter.sleep(moment).await {
-            return Err(reason);
+        };
+        let due = async {
+            match due_ms {
+                // The clock may be a little behind.
+                Some(ms) => tokio::time::sleep(Duration::from_millis(ms + 1)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            woken = waiter.sleep(moment) => if let Some(reason) = woken {
+                return Err(reason);
+            },
+            () = due => {}
         }
     }
 }
 
-/// Whether there is an answer in a line where it is first: an event that was not delivered yet, or
-/// no group any more.
-fn has_any(view: &dyn View, request: &XReadGroup, place: &Place) -> Result<bool, StoreError> {
-    let mut keys = request.streams.iter().map(|(key, _)| key);
-    while let Some(key) = keys.find(|key| place.is_first(key)) {
+/// What who waits has seen.
+enum Seen {
+    /// There may be an answer.
+    Something,
+    /// There is none yet; something pending may be claimed in so many ms, if nothing becomes of it
+    /// before.
+    Nothing { due_ms: Option<u64> },
+}
+
+/// Whether there is an answer: in a line where it is first an event that was not delivered yet, or
+/// no group any more; anywhere something that may be claimed.
+fn has_any(view: &dyn View, request: &XReadGroup, place: &Place) -> Result<Seen, StoreError> {
+    let now = view.now_ms();
+    let mut due_ms: Option<u64> = None;
+    for (key, _) in &request.streams {
+        let is_first = place.is_first(key);
         let Some(editor) = Editor::find(view, key, &request.group)? else {
-            return Ok(true);
+            if is_first {
+                return Ok(Seen::Something);
+            }
+            continue;
         };
-        let (stream, next) = (&editor.stream, editor.next(view)?);
-        let end = stream.next_number();
-        if next < end && view.deleted(stream)?.count(next..end) < end - next {
+        if is_first && has_undelivered(view, &editor)? {
+            return Ok(Seen::Something);
+        }
+        let Some(min_idle_ms) = request.claim_ms else {
+            continue;
+        };
+        let next = longest_idle(view, &editor.group, 1, |_| true)?.pop();
+        let idle_ms = next.map(|entry| entry.idle_ms(now).unwrap_or(min_idle_ms));
+        match idle_ms.map(|idle| min_idle_ms.saturating_sub(idle)) {
+            Some(0) => return Ok(Seen::Something),
+            Some(left) => due_ms = Some(due_ms.map_or(left, |due| due.min(left))),
+            None => {}
+        }
+    }
+    Ok(Seen::Nothing { due_ms })
+}
+
+/// Whether there is an event that was not delivered yet.
+fn has_undelivered(view: &dyn View, editor: &Editor) -> Result<bool, StoreError> {
+    let (stream, next) = (&editor.stream, editor.next(view)?);
+    let end = stream.next_number();
+    Ok(next < end && view.deleted(stream)?.count(next..end) < end - next)
+}
+
+/// Who looks at a group waits no longer than this for those who wait for its events.
+const READERS_FIRST_MAX: Duration = Duration::from_secs(1);
+
+/// Lets those who wait for groups of a stream take the events that there are for them: in Redis they
+/// have them before anyone's next command.
+pub(in crate::command) async fn let_readers_go_first(log: EventLog, key: StreamName) {
+    let served = async {
+        loop {
+            let left = log.reader_left();
+            let groups = log.waited_for(&key);
+            let key = key.clone();
+            let due = look_async(&log, move |view| is_any_due(view, &key, &groups)).await;
+            // What cannot be looked at is told to who asked.
+            match due {
+                Ok(true) => left.await,
+                Ok(false) | Err(_) => return,
+            }
+        }
+    };
+    // One that does not come forward is not waited for.
+    let _in_time = tokio::time::timeout(READERS_FIRST_MAX, served).await;
+}
+
+fn is_any_due(view: &dyn View, key: &StreamName, groups: &[Bytes]) -> Result<bool, StoreError> {
+    for group in groups {
+        if let Some(editor) = Editor::find(view, key, group)?
+            && has_undelivered(view, &editor)?
+        {
             return Ok(true);
         }
     }

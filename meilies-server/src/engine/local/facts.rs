@@ -22,8 +22,11 @@ use crate::engine::{Access, Found, Group, Producer, Run, StoreError, StreamSumma
 
 /// Bytes of events that are read ahead for a command.
 const READ_BYTES: usize = 256 * 1024;
-/// Blocks of pending entries that are read ahead for a command.
+/// Blocks of pending entries that are read ahead for a command, the first time; each time after that
+/// twice as many, so that one which looks at all of them does not begin anew for every few.
 const BLOCKS: usize = 16;
+/// How often that doubles.
+const DOUBLINGS_MAX: u32 = 12;
 
 /// What a command could not be told.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +84,8 @@ pub(super) struct Facts {
     producers_of: HashMap<u64, Vec<(u128, Arc<Producer>)>>,
     /// By group and where they begin.
     blocks: BTreeMap<(u64, EventId), Block>,
+    /// How often blocks were read.
+    block_reads: u32,
     needs: RefCell<Vec<Need>>,
 }
 
@@ -215,6 +220,8 @@ impl Facts {
     /// Reads what is missing. Waits for the disk.
     pub(super) fn load(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let mut finder = Finder::default();
+        let blocks_ahead = BLOCKS << self.block_reads.min(DOUBLINGS_MAX);
+        let mut reads_blocks = false;
         for need in self.needs.take() {
             match need {
                 Need::Stream(name) => self.load_stream(shared, name)?,
@@ -260,13 +267,15 @@ impl Facts {
                 }
                 Need::Pending { group, id, reverse } => {
                     self.renew(shared);
-                    let blocks = shared.index.blocks(group, id, reverse, BLOCKS);
+                    reads_blocks = true;
+                    let blocks = shared.index.blocks(group, id, reverse, blocks_ahead);
                     for block in blocks.map_err(index_failed)? {
                         self.blocks.insert((group, block.start), block);
                     }
                 }
             }
         }
+        self.block_reads += u32::from(reads_blocks);
         Ok(())
     }
 

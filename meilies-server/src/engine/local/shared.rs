@@ -15,10 +15,12 @@ use super::Fsync;
 use super::catalog::{Catalog, StreamHandle, StreamState};
 use super::checkpoint::Maintenance;
 use super::index::{DamageRow, Index, IndexError};
-use super::live::{CommitChanges, Known, Live};
+use super::live::{CommitChanges, GroupChanges, Known, Live};
 use super::log::{Log, Segment};
 use super::reader::ResumePlaces;
-use crate::engine::{Access, StoreError, StreamSummary, SyncWatch, TOUCHED_MAX};
+use crate::engine::{
+    Access, PendingEntry, Sightings, StoreError, StreamSummary, SyncWatch, TOUCHED_MAX,
+};
 
 /// Names kept for readers of all streams.
 const NAMES_MAX: usize = 65_536;
@@ -36,6 +38,7 @@ pub(super) struct Shared {
     pub(super) resume_places: ResumePlaces,
     pub(super) tail_notice: watch::Sender<u64>,
     pub(super) touched: broadcast::Sender<Arc<[StreamName]>>,
+    pub(super) sightings: Sightings,
     /// Commits below are written.
     pub(super) written: AtomicU64,
     /// Commits below are synced.
@@ -131,6 +134,7 @@ impl Shared {
             resume_places: ResumePlaces::default(),
             tail_notice: watch::Sender::new(end.next_position),
             touched: broadcast::Sender::new(TOUCHED_MAX),
+            sightings: Sightings::default(),
             written: AtomicU64::new(end.commits),
             synced: AtomicU64::new(end.commits),
             recent_meter: Arc::clone(parts.live.recent.meter()),
@@ -189,11 +193,14 @@ impl Shared {
     fn touched_by(&self, changes: &CommitChanges) -> Vec<StreamName> {
         let mut touched: Vec<StreamName> =
             changes.names.iter().map(|(name, _)| name.clone()).collect();
-        let lost = changes
-            .groups
-            .iter()
-            .filter(|change| !change.gone.is_empty());
-        for change in lost {
+        let now = changes.end.recorded_at;
+        let is_told = |change: &&GroupChanges| {
+            // What counts as delivered before now may be claimed by who waits for that.
+            let set_back = |entry: &PendingEntry| entry.delivered_at_ms() < now;
+            let mut entries = change.entries.values().flatten();
+            !change.gone.is_empty() || entries.any(set_back)
+        };
+        for change in changes.groups.iter().filter(is_told) {
             if let Known::There(row) = self.live().row(change.stream_id) {
                 touched.push(row.name.clone());
             } else if let Ok(Some(name)) = self.name(change.stream_id) {

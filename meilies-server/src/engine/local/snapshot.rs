@@ -14,7 +14,7 @@ use super::pages;
 use super::shared::Shared;
 use crate::engine::keys::hash;
 use crate::engine::{
-    Access, DeletedNumbers, Found, Group, Look, PendingEntry, Producer, Run, StoreError,
+    Access, DeletedNumbers, Found, Group, Look, PendingEntry, Producer, Run, Sightings, StoreError,
     StreamSummary, StreamsPage, View,
 };
 
@@ -295,6 +295,10 @@ impl View for Snapshot<'_> {
         numbers.sort_unstable();
         numbers.dedup();
         Ok(numbers)
+    }
+
+    fn sightings(&self) -> &Sightings {
+        &self.shared.sightings
     }
 
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError> {

@@ -18,8 +18,8 @@ use super::snapshot::Snapshot;
 use crate::engine::keys::hash;
 use crate::engine::{
     Appended, DeletedNumbers, Found, Group, Operation, PendingEntry, Producer, Producing, Refusal,
-    Run, StoreError, StreamSummary, StreamsPage, Transaction, Verdict, View, Write, WriteKey,
-    WriteOutcome,
+    Run, Sightings, StoreError, StreamSummary, StreamsPage, Transaction, Verdict, View, Write,
+    WriteKey, WriteOutcome,
 };
 
 /// Operations that run one after the other, and what was read for them so far.
@@ -362,6 +362,10 @@ impl View for LocalTransaction<'_> {
         let mut numbers = self.base.keyed(stream, key)?;
         numbers.extend(self.assembly.keyed(stream.id, hash(key)));
         Ok(numbers)
+    }
+
+    fn sightings(&self) -> &Sightings {
+        &self.shared.sightings
     }
 
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError> {

@@ -15,7 +15,8 @@ use crate::engine::batch::{Batch, BatchHead, BodyWriter};
 use crate::engine::keys::StoredKey;
 use crate::engine::{
     Appended, DeletedNumbers, Found, Group, PendingEntry, Producer, Producing, Refusal, Run,
-    StoreError, StreamSummary, StreamsPage, Transaction, View, Write, WriteKey, WriteOutcome,
+    Sightings, StoreError, StreamSummary, StreamsPage, Transaction, View, Write, WriteKey,
+    WriteOutcome,
 };
 
 /// See the module.
@@ -30,6 +31,8 @@ pub(super) struct State {
     streams: BTreeMap<u64, Stream>,
     next_stream_id: u64,
     pending: BTreeMap<(u64, EventId), PendingEntry>,
+    /// One for all copies: what is seen is not taken back.
+    sightings: Arc<Sightings>,
     /// The number of the commit under way.
     commit: u64,
     /// Streams that were created, renamed or deleted or lost a group since this was taken.
@@ -329,6 +332,10 @@ impl View for State {
         Ok(has_key.map(|event| event.number).collect())
     }
 
+    fn sightings(&self) -> &Sightings {
+        &self.sightings
+    }
+
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError> {
         let batches = self.batches(stream);
         let found = batches
@@ -450,6 +457,14 @@ impl Transaction for State {
     }
 
     fn put_pending(&mut self, group: u64, entry: PendingEntry) {
+        if entry.delivered_at_ms() < self.now {
+            let mut streams = self.streams.values();
+            let has_it = |stream: &&Stream| stream.groups.values().any(|it| it.id == group);
+            let name = streams
+                .find(has_it)
+                .map(|stream| stream.summary.name.clone());
+            self.touched.extend(name);
+        }
         self.pending.insert((group, entry.id), entry);
     }
 

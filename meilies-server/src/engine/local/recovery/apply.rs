@@ -338,6 +338,11 @@ impl Reading<'_> {
         }
         let next = &mut self.changes.end.next_stream_id;
         *next = (*next).max(group.id + 1);
+        // The order in which events were given back comes from the same numbers.
+        let given_back = change.entries.values().flatten();
+        for entry in given_back.filter(|entry| entry.is_given_back()) {
+            *next = (*next).max(entry.delivered_at + 1);
+        }
         for id in change.consumers_gone {
             group.consumers.retain(|consumer| consumer.id != id);
         }
