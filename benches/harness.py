@@ -245,6 +245,19 @@ class PeakMemory:
             pass  # The process has ended.
 
 
+def cpu_seconds(pid):
+    """What a process has used of the processors so far, in all its threads."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def anonymous_bytes(pid):
+    """RssAnon of a process."""
+    memory = PeakMemory(pid)
+    memory.sample()
+    return memory.peak
+
+
 def disk_bytes(directory):
     """What the files take on the disk."""
     files = (path for path in directory.rglob("*") if path.is_file())

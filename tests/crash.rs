@@ -4,7 +4,12 @@
 //! Method: in each round publishers and followers run against a child process, which is killed once
 //! a random number of events was acknowledged, and started again on the same directory. Then every
 //! event is read back and compared with what was acknowledged and seen. `tests/crash-rounds 200`
-//! runs 200 rounds; `SEED=42` replays the same choices.
+//! runs 200 rounds; `SEED=42` replays the same choices. The module below does so for consumer
+//! groups.
+
+mod crash {
+    mod groups;
+}
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

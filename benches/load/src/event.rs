@@ -13,8 +13,14 @@ pub(crate) fn fill(data: &mut Vec<u8>, number: u64, bytes: usize) {
 }
 
 /// Whether this is the data of that event.
-pub(crate) fn is(data: &[u8], number: u64, bytes: usize) -> bool {
-    data.len() == bytes
-        && std::str::from_utf8(&data[..DIGITS]).is_ok_and(|digits| digits.parse() == Ok(number))
-        && data[DIGITS..].iter().all(|byte| *byte == b'.')
+pub(crate) fn is(data: &[u8], expected: u64, bytes: usize) -> bool {
+    number(data, bytes) == Some(expected)
+}
+
+/// The number of the event with this data; `None` when it is no event's.
+pub(crate) fn number(data: &[u8], bytes: usize) -> Option<u64> {
+    let (digits, filling) = data.split_at_checked(DIGITS)?;
+    let is_whole = data.len() == bytes && filling.iter().all(|byte| *byte == b'.');
+    let digits = std::str::from_utf8(digits).ok().filter(|_| is_whole)?;
+    digits.parse().ok()
 }

@@ -1,8 +1,9 @@
-//! The load behind `benches/ingest-and-replay`: publishes numbered events over one connection that
-//! is kept full, or replays a stream, and checks every reply and every event. What it finds goes to
-//! stdout as `word value` lines; the script reads them.
+//! The load behind the benches: publishes numbered events over one connection that is kept full,
+//! replays a stream, or consumes one as a group, and checks every reply and every event. What it
+//! finds goes to stdout as `word value` lines; the scripts read them.
 
 mod connection;
+mod consume;
 mod event;
 mod publish;
 mod replay;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Publishes and replays numbered events.
+/// Publishes, replays and consumes numbered events.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Where the server listens
@@ -42,6 +43,9 @@ enum Task {
         /// Commands that may be sent before their replies are read
         #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u64).range(1..))]
         window: u64,
+        /// The command: Redis has only XADD
+        #[arg(long, value_enum, default_value_t)]
+        command: publish::Command,
     },
     /// Subscribes to the events `from` to `until`, `until` exclusive
     Replay {
@@ -50,6 +54,8 @@ enum Task {
         #[arg(long)]
         until: u64,
     },
+    /// Reads and acknowledges as a group, until nothing is left
+    Consume(consume::Options),
 }
 
 /// Why the load did not run to its end.
@@ -67,6 +73,14 @@ enum LoadError {
     Data { number: u64, got: String },
     #[error("the sending thread has panicked")]
     Sender,
+    #[error("a consumer has panicked")]
+    Consumer,
+    #[error("event {0} came twice")]
+    Twice(u64),
+    #[error("{got} events came, expected {expected}")]
+    Missing { expected: u64, got: usize },
+    #[error("unexpected reply: {0}")]
+    Unexpected(String),
 }
 
 fn main() -> ExitCode {
@@ -78,8 +92,10 @@ fn main() -> ExitCode {
             from,
             until,
             window,
-        } => publish::run(address, stream, data_bytes, from..until, window),
+            command,
+        } => publish::run(address, stream, data_bytes, from..until, window, command),
         Task::Replay { from, until } => replay::run(address, stream, data_bytes, from..until),
+        Task::Consume(options) => consume::run(address, stream, data_bytes, &options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

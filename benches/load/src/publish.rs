@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use meilies_protocol::writer;
+use meilies_protocol::{Value, writer};
 
 use crate::connection::Replies;
 use crate::{LoadError, event, tell};
@@ -19,6 +19,16 @@ const SEND_COMMANDS_MAX: u64 = 256;
 
 /// How often the script is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// How an event is sent.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum Command {
+    /// Answered with the number
+    #[default]
+    Publish,
+    /// With an id that the server chooses, and is answered
+    Xadd,
+}
 
 /// How far the replies are, shared by both threads.
 #[derive(Default)]
@@ -57,6 +67,7 @@ pub(crate) fn run(
     data_bytes: usize,
     numbers: Range<u64>,
     window: u64,
+    command: Command,
 ) -> Result<(), LoadError> {
     let socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
@@ -72,10 +83,11 @@ pub(crate) fn run(
             first: numbers.start,
             count,
             window,
+            command,
         };
         let progress = &progress;
         let sending = scope.spawn(move || sender.run(progress));
-        let received = receive(replies, numbers.clone(), progress);
+        let received = receive(replies, command, numbers.clone(), progress);
         progress.update(|state| state.is_over = true);
         (sending.join(), received)
     });
@@ -91,6 +103,7 @@ struct Sender<'a> {
     first: u64,
     count: u64,
     window: u64,
+    command: Command,
 }
 
 impl Sender<'_> {
@@ -111,8 +124,12 @@ impl Sender<'_> {
             out.clear();
             for index in sent..sent + burst {
                 event::fill(&mut data, self.first + index, self.data_bytes);
-                let words = [b"PUBLISH", self.stream.as_bytes(), event::NAME, &data];
-                writer::command(&mut out, &words);
+                let stream = self.stream.as_bytes();
+                let words: &[&[u8]] = match self.command {
+                    Command::Publish => &[b"PUBLISH", stream, event::NAME, &data],
+                    Command::Xadd => &[b"XADD", stream, b"*", event::NAME, &data],
+                };
+                writer::command(&mut out, words);
             }
             self.socket.write_all(&out)?;
             sent += burst;
@@ -123,6 +140,7 @@ impl Sender<'_> {
 
 fn receive(
     mut replies: Replies,
+    command: Command,
     numbers: Range<u64>,
     progress: &Progress,
 ) -> Result<(), LoadError> {
@@ -132,7 +150,7 @@ fn receive(
         if expected >= numbers.end {
             break Ok(());
         }
-        if let Err(error) = take(&mut replies, &mut expected) {
+        if let Err(error) = take(&mut replies, command, &mut expected) {
             break Err(error);
         }
         progress.update(|state| state.acknowledged = expected - numbers.start);
@@ -146,10 +164,14 @@ fn receive(
 }
 
 /// Waits for a reply and takes all that came with it.
-fn take(replies: &mut Replies, expected: &mut u64) -> Result<(), LoadError> {
+fn take(replies: &mut Replies, command: Command, expected: &mut u64) -> Result<(), LoadError> {
     let mut reply = Some(replies.next()?);
     while let Some(value) = reply {
-        if value.as_u64() != Some(*expected) {
+        let is_right = match command {
+            Command::Publish => value.as_u64() == Some(*expected),
+            Command::Xadd => matches!(value, Value::Bulk(_)),
+        };
+        if !is_right {
             return Err(LoadError::Number {
                 expected: *expected,
                 got: format!("{value:?}"),
