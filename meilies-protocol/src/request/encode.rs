@@ -42,6 +42,7 @@ impl Request {
             }
             Request::Unsubscribe { names } => named("UNSUBSCRIBE", names),
             Request::LastEventNumber { stream } => named("LAST-EVENT-NUMBER", [&stream.to_bytes()]),
+            Request::StreamInfo { stream } => named("STREAM-INFO", [&stream.to_bytes()]),
             Request::StreamNames { pattern } => named("STREAM-NAMES", pattern),
             Request::ReadEvents {
                 spec,

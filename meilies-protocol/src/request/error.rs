@@ -76,6 +76,9 @@ pub enum RequestError {
         /// How many there are.
         bytes: usize,
     },
+    /// All streams are given where one is asked for.
+    #[error("ERR $all is every stream: STREAM-INFO takes the name of one")]
+    NotOneStream,
     /// A number is expected.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,

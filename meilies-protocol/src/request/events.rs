@@ -1,5 +1,5 @@
 //! MeiliES' own commands: PUBLISH, PUBLISH-MANY, SUBSCRIBE, UNSUBSCRIBE, LAST-EVENT-NUMBER,
-//! STREAM-NAMES and READ-EVENTS.
+//! STREAM-INFO, STREAM-NAMES and READ-EVENTS.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::error::short;
 use super::{Options, Request, RequestError, positive, tail};
 use crate::integer::parse_u64;
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
-use crate::{Arguments, EventName, Spec, StreamName};
+use crate::{Arguments, EventName, Source, Spec, StreamName};
 
 /// `PUBLISH stream name data [EXPECT n|none|exists|any] [ID key]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +194,14 @@ pub(crate) fn last_event_number(arguments: &Arguments) -> Result<Request, Reques
     Ok(Request::LastEventNumber {
         stream: StreamName::parse(arguments.bytes(1))?,
     })
+}
+
+pub(crate) fn stream_info(arguments: &Arguments) -> Result<Request, RequestError> {
+    let stream = StreamName::parse(arguments.bytes(1))?;
+    match stream.as_bytes() == Source::All.as_bytes() {
+        true => Err(RequestError::NotOneStream),
+        false => Ok(Request::StreamInfo { stream }),
+    }
 }
 
 pub(crate) fn stream_names(arguments: &Arguments) -> Result<Request, RequestError> {

@@ -75,6 +75,18 @@ pub(super) static COMMANDS: &[Command] = &[
         ..Command::BASE
     },
     Command {
+        name: "stream-info",
+        full_name: "stream-info",
+        arity: 2,
+        flags: Flags::READONLY.and(Flags::FAST),
+        group: Group::Stream,
+        syntax: "stream",
+        summary: "Returns which stream a name stands for, and what is known of its events.",
+        keys: Keys::ONE,
+        parse: parse::stream_info,
+        ..Command::BASE
+    },
+    Command {
         name: "stream-names",
         full_name: "stream-names",
         arity: -1,

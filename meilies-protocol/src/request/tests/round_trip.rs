@@ -17,6 +17,7 @@ const LINES: &[&str] = &[
     "UNSUBSCRIBE",
     "UNSUBSCRIBE s t",
     "LAST-EVENT-NUMBER s",
+    "STREAM-INFO s",
     "PUBLISH-MANY s 1 n d",
     "PUBLISH-MANY s 2 n d m e EXPECT none",
     "STREAM-NAMES",
