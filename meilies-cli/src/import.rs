@@ -15,13 +15,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
-use meilies_client::{Client, Expect, Reconnect, StreamInfo};
+use meilies_client::{Client, Expect, Reconnect};
 
 use self::input::Input;
 use self::line::Line;
 use self::publisher::Publisher;
-use self::streams::{Place, Streams};
+use self::streams::{Place, Standing, Streams};
 use crate::arguments::Server;
+use crate::ends::Ends;
 use crate::failure::Failure;
 use crate::interrupt::{interrupted, or_interrupted};
 use crate::limits::{LINE_BYTES_MAX, QUESTIONS_MAX};
@@ -141,8 +142,8 @@ impl Work {
         let mut answers = stream::iter(new)
             .map(|name| question(client, name))
             .buffer_unordered(QUESTIONS_MAX);
-        while let Some((name, info)) = answers.try_next().await? {
-            self.streams.add(&name, info.as_ref());
+        while let Some((name, standing)) = answers.try_next().await? {
+            self.streams.add(&name, standing.as_ref());
         }
         Ok(())
     }
@@ -212,7 +213,10 @@ fn take_lines(input: &mut Input, lines: &mut Vec<(u64, Line)>) -> Result<(), Fai
     Ok(())
 }
 
-async fn question(client: &Client, name: Bytes) -> Result<(Bytes, Option<StreamInfo>), Failure> {
-    let info = client.stream_info(&name).await?;
-    Ok((name, info))
+async fn question(client: &Client, name: Bytes) -> Result<(Bytes, Option<Standing>), Failure> {
+    let Some(info) = client.stream_info(&name).await? else {
+        return Ok((name, None));
+    };
+    let ends = Ends::ask(client, &info.name).await?;
+    Ok((name, Some(Standing { info, ends })))
 }

@@ -241,19 +241,21 @@ impl Client {
         names.into_iter().map(parse).collect()
     }
 
-    /// What is known of a stream; nothing if there is none. Asks several things at once, between
-    /// which the stream may change.
+    /// What is known of a stream, all at one moment; nothing if there is none.
     ///
     /// ```no_run
     /// # async fn example(client: &meilies_client::Client) -> Result<(), meilies_client::Error> {
     /// if let Some(info) = client.stream_info("orders-42").await? {
-    ///     println!("{} ends with {}", info.name, info.last_event_number);
+    ///     println!("{} has {} events, the last is {}", info.name, info.events, info.last_id);
     /// }
     /// # Ok(())
     /// # }
     /// ```
     pub async fn stream_info(&self, stream: impl AsRef<[u8]>) -> Result<Option<StreamInfo>, Error> {
-        StreamInfo::ask(self, stream.as_ref()).await
+        let name = StreamName::parse(Bytes::copy_from_slice(stream.as_ref()))?;
+        let stream = name.clone();
+        let reply = self.ask(&Request::StreamInfo { stream }).await?;
+        StreamInfo::from_reply(name, &reply)
     }
 
     /// What the server says of itself: its INFO.

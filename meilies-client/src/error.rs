@@ -164,15 +164,12 @@ pub enum Error {
     },
     /// While the connection was lost the stream was deleted and made anew: numbers mean other
     /// events now. The subscription to this stream has ended.
-    #[error(
-        "the stream '{}' is not the one whose event {number} was seen",
-        shown(source_name)
-    )]
+    #[error("{}", replaced(source_name, *number))]
     Replaced {
         /// The stream.
         source_name: Bytes,
         /// The last number that was seen.
-        number: EventNumber,
+        number: Option<EventNumber>,
     },
 }
 
@@ -256,6 +253,14 @@ impl Error {
 
 fn shown(source_name: &Bytes) -> impl fmt::Display {
     source_name.escape_ascii()
+}
+
+fn replaced(source_name: &Bytes, number: Option<EventNumber>) -> String {
+    let name = shown(source_name);
+    match number {
+        None => format!("the stream '{name}' is not the one that was subscribed to"),
+        Some(number) => format!("the stream '{name}' is not the one whose event {number} was seen"),
+    }
 }
 
 fn unknown(stream: &StreamName, found: Option<EventNumber>, error: &Error) -> String {

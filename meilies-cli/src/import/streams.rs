@@ -8,6 +8,7 @@ use bytes::Bytes;
 use meilies_client::{Event, EventNumber, Expect, StreamInfo};
 
 use super::line::Line;
+use crate::ends::Ends;
 use crate::output::people::escaped;
 
 /// The streams of the lines that have come.
@@ -31,6 +32,13 @@ struct Numbered {
     /// Numbers of the server's first and last event at the beginning, with what tells them from
     /// others: all of them would be too much to compare.
     there: Vec<(EventNumber, u64)>,
+}
+
+/// What the server says of a stream at the beginning.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) info: StreamInfo,
+    pub(crate) ends: Ends,
 }
 
 /// What to do with a line.
@@ -102,11 +110,12 @@ impl Streams {
     }
 
     /// Takes what the server says of a stream whose lines have numbers.
-    pub(crate) fn add(&mut self, name: &[u8], info: Option<&StreamInfo>) {
-        let events = info.map(|info| [&info.first, &info.last]);
+    pub(crate) fn add(&mut self, name: &[u8], standing: Option<&Standing>) {
+        let events = standing.map(|standing| [&standing.ends.first, &standing.ends.last]);
         let events = events.into_iter().flatten().flatten();
+        let last = standing.and_then(|standing| standing.info.last_event_number);
         let numbered = Numbered {
-            next: info.map_or(0, |info| info.last_event_number + 1),
+            next: last.map_or(0, |last| last + 1),
             there: events
                 .map(|event| (event.number, of_event(event)))
                 .collect(),
@@ -214,13 +223,22 @@ mod tests {
 
     fn streams(first: &Event, last: &Event) -> Streams {
         let mut streams = Streams::default();
-        let info = StreamInfo {
-            name: last.stream.clone(),
-            last_event_number: last.number,
-            first: Some(first.clone()),
-            last: Some(last.clone()),
+        let standing = Standing {
+            info: StreamInfo {
+                name: last.stream.clone(),
+                stream_id: 1,
+                last_event_number: Some(last.number),
+                first_event_number: Some(first.number),
+                events: last.number + 1,
+                last_id: last.id,
+                created_at_ms: 0,
+            },
+            ends: Ends {
+                first: Some(first.clone()),
+                last: Some(last.clone()),
+            },
         };
-        streams.add(b"s", Some(&info));
+        streams.add(b"s", Some(&standing));
         streams
     }
 
