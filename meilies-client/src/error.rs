@@ -10,6 +10,7 @@ use meilies_protocol::{
     EventNameError, EventNumber, ReplyError, SpecError, StreamName, StreamNameError, Value,
 };
 
+use crate::append::FIELDS_MAX;
 use crate::limits::{PUBLISH_BYTES_MAX, PUBLISH_EVENTS_MAX, SHOWN_BYTES_MAX};
 
 /// Why something could not be done.
@@ -51,6 +52,12 @@ pub enum Error {
         /// How many there are.
         events: usize,
     },
+    /// An event has one field at least, and no more than a command can hold. Nothing was sent.
+    #[error("an event has 1 to {FIELDS_MAX} fields, got {fields}")]
+    Fields {
+        /// How many there are.
+        fields: usize,
+    },
     /// Two specs of one source cannot both be served by a subscription. Nothing was sent.
     #[error(
         "'{}' is named by several specs: use two subscriptions",
@@ -60,8 +67,8 @@ pub enum Error {
         /// What is named more than once.
         source_name: Bytes,
     },
-    /// The client has as many subscriptions as it may have. Nothing was sent.
-    #[error("the client has {limit} subscriptions, which is the limit")]
+    /// The client has as many subscriptions and consumers as it may have. Nothing was sent.
+    #[error("the client has {limit} subscriptions and consumers, which is the limit")]
     TooManySubscriptions {
         /// What the builder was told.
         limit: usize,
@@ -209,6 +216,7 @@ impl Error {
             | Error::NoSpec
             | Error::TooLong { .. }
             | Error::TooMany { .. }
+            | Error::Fields { .. }
             | Error::RepeatedSource { .. } => ErrorKind::Argument,
             #[cfg(feature = "json")]
             Error::Json(_) => ErrorKind::Argument,

@@ -132,7 +132,7 @@ async fn stands(
 }
 
 /// The error of a publish that has no number.
-fn failure(stream: &[u8], outcome: Outcome) -> Error {
+pub(crate) fn failure(stream: &[u8], outcome: Outcome) -> Error {
     let stream = match name_of(stream) {
         Ok(stream) => stream,
         Err(error) => return error,
@@ -155,7 +155,7 @@ fn name_of(stream: &[u8]) -> Result<StreamName, Error> {
     Ok(StreamName::parse(Bytes::copy_from_slice(stream))?)
 }
 
-fn unknown(stream: &StreamName, found: Option<EventNumber>, error: Error) -> Error {
+pub(crate) fn unknown(stream: &StreamName, found: Option<EventNumber>, error: Error) -> Error {
     Error::Unknown {
         stream: stream.detached(),
         found,
@@ -164,7 +164,7 @@ fn unknown(stream: &StreamName, found: Option<EventNumber>, error: Error) -> Err
 }
 
 /// The number that the first event gets if it is stored, where the expectation says it.
-fn place(expect: Expect) -> Option<EventNumber> {
+pub(crate) fn place(expect: Expect) -> Option<EventNumber> {
     match expect {
         Expect::None => Some(0),
         Expect::Number(last) => last.checked_add(1),
