@@ -146,18 +146,44 @@ impl Client {
         events: impl IntoIterator<Item = (N, D)>,
         expect: Expect,
     ) -> impl Future<Output = Result<Vec<EventNumber>, Error>> + Send {
-        let batch = batch(stream.as_ref(), events);
-        async move {
-            let (stream, batch) = batch?;
-            let count = batch.len() as u64;
-            if count == 0 {
-                return Ok(Vec::new());
-            }
-            let last = publish::many(self, stream, batch, expect).await?;
-            let first = (last + 1).checked_sub(count);
-            let first = first.ok_or_else(|| Error::Unexpected(format!("{last}")))?;
-            Ok((first..=last).collect())
-        }
+        let mut batch = Batch::default();
+        let mut events = events.into_iter();
+        let added = events.try_for_each(|(name, data)| {
+            batch.add(name.as_ref(), data.as_ref())?;
+            batch.check()
+        });
+        let stream = writable(stream.as_ref());
+        async move { publish::all(self, stream?, added.map(|()| batch)?, expect).await }
+    }
+
+    /// As [`Client::publish_many`], with an id for each event, such as those that they had in
+    /// another store; where there is none the server chooses the next one by its clock. The ids
+    /// ascend, and are above the stream's last one, else the server refuses them all.
+    ///
+    /// ```no_run
+    /// use meilies_client::{Client, EventId, Expect};
+    ///
+    /// # async fn example(client: &Client) -> Result<(), meilies_client::Error> {
+    /// let id = EventId::new(1_700_000_000_000, 0);
+    /// let events = [(Some(id), "created", "{}"), (None, "paid", "{}")];
+    /// client.publish_many_with_ids("orders-42", events, Expect::None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish_many_with_ids<N: AsRef<[u8]>, D: AsRef<[u8]>>(
+        &self,
+        stream: impl AsRef<[u8]>,
+        events: impl IntoIterator<Item = (Option<EventId>, N, D)>,
+        expect: Expect,
+    ) -> impl Future<Output = Result<Vec<EventNumber>, Error>> + Send {
+        let mut batch = Batch::default();
+        let mut events = events.into_iter();
+        let added = events.try_for_each(|(id, name, data)| {
+            batch.add_with_id(id, name.as_ref(), data.as_ref())?;
+            batch.check()
+        });
+        let stream = writable(stream.as_ref());
+        async move { publish::all(self, stream?, added.map(|()| batch)?, expect).await }
     }
 
     /// Appends an event of any fields, which are pairs of a name and a value, and returns its id.
@@ -431,17 +457,9 @@ impl Client {
     }
 }
 
-fn batch<N: AsRef<[u8]>, D: AsRef<[u8]>>(
-    stream: &[u8],
-    events: impl IntoIterator<Item = (N, D)>,
-) -> Result<(StreamName, Batch), Error> {
-    let stream = StreamName::parse_writable(Bytes::copy_from_slice(stream))?;
-    let mut batch = Batch::default();
-    for (name, data) in events {
-        batch.add(name.as_ref(), data.as_ref())?;
-        batch.check()?;
-    }
-    Ok((stream, batch))
+fn writable(stream: &[u8]) -> Result<StreamName, Error> {
+    let stream = Bytes::copy_from_slice(stream);
+    Ok(StreamName::parse_writable(stream)?)
 }
 
 async fn first_connection(options: &Options) -> Result<Connection, Error> {

@@ -86,7 +86,7 @@ const _: () = assert!(READ_BYTES <= READ_BYTES_MAX);
 pub(crate) const PUBLISH_EVENTS_MAX: usize = (FRAME_ELEMENTS_MAX - PUBLISH_WORDS_MAX) / 2;
 
 /// Elements of a publish beside names and data.
-const PUBLISH_WORDS_MAX: usize = 5;
+const PUBLISH_WORDS_MAX: usize = 6;
 
 /// Bytes of one publish: no server takes more, and what is longer than a command may be would cost
 /// the connection.

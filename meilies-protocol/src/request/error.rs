@@ -58,7 +58,7 @@ pub enum RequestError {
         /// The option.
         option: &'static str,
     },
-    /// An option of PUBLISH or READ-EVENTS without its value.
+    /// An option of PUBLISH or READ-EVENTS without its value, or without enough of them.
     #[error("ERR syntax error: option {option} needs a value")]
     MissingValue {
         /// The option.

@@ -31,7 +31,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -5,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         group: Group::Stream,
-        syntax: "stream count name data [name data …] [EXPECT n|none|exists|any]",
+        syntax: "stream count name data [name data …] [EXPECT n|none|exists|any] [IDS id [id …]]",
         summary: "Stores events, all or none, and returns the number of the last one.",
         complexity: "O(N) for N events",
         keys: Keys::ONE,

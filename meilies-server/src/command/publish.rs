@@ -1,10 +1,11 @@
 //! `PUBLISH stream name data [EXPECT n|none|exists|any]`: stores an event and answers its number.
-//! `PUBLISH-MANY stream count name data …`: stores several, all or none, and answers the last
-//! number.
+//! `PUBLISH-MANY stream count name data … [IDS id …]`: stores several, all or none, and answers
+//! the last number.
 //!
 //! The connection gathers consecutive ones into one request for the engine; here is what makes a
 //! write of one, and what refuses it before it gets that far.
 
+use std::iter;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -57,7 +58,7 @@ pub(crate) fn writes(settings: &Settings, many: PublishMany) -> Result<Vec<Write
     let mut bytes_together = 0;
     let mut writes = Vec::with_capacity(many.events.len());
     let mut expect = many.expect;
-    for (name, data) in many.events {
+    for (index, (name, data)) in many.events.into_iter().enumerate() {
         let fields = Fields::One([name.into_bytes(), data]);
         let bytes = fields.bytes();
         if bytes > limit {
@@ -66,7 +67,9 @@ pub(crate) fn writes(settings: &Settings, many: PublishMany) -> Result<Vec<Write
         bytes_together += bytes + PUBLISH_MANY_BYTES_AN_EVENT;
         // Nothing comes between them: the first speaks for all.
         let expect = std::mem::take(&mut expect);
-        writes.push(Write::new(many.stream.clone(), expect, fields));
+        let mut write = Write::new(many.stream.clone(), expect, fields);
+        write.id = many.ids.get(index).copied().unwrap_or(NewId::Auto);
+        writes.push(write);
     }
     if bytes_together > PUBLISH_MANY_BYTES_MAX {
         return Err(format!(
@@ -113,7 +116,7 @@ pub(super) fn publish(
         writer::error(out, NO_KEY);
         return Ok(Verdict::Commit);
     }
-    let event = (request.name.clone(), request.data.clone());
+    let event = (request.name.clone(), request.data.clone(), NewId::Auto);
     append(
         transaction,
         &request.stream,
@@ -131,7 +134,10 @@ pub(super) fn publish_many(
     scope: Scope,
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
-    let events = request.events.iter().cloned();
+    let ids = request.ids.iter().copied();
+    let ids = ids.chain(iter::repeat(NewId::Auto));
+    let events = request.events.iter().cloned().zip(ids);
+    let events = events.map(|((name, data), id)| (name, data, id));
     append(
         transaction,
         &request.stream,
@@ -146,13 +152,13 @@ fn append(
     transaction: &mut dyn Transaction,
     stream: &StreamName,
     expect: Expect,
-    events: impl IntoIterator<Item = (EventName, Bytes)>,
+    events: impl IntoIterator<Item = (EventName, Bytes, NewId)>,
     scope: Scope,
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
     let mut expect = expect;
     let mut last = None;
-    for (name, data) in events {
+    for (name, data, id) in events {
         let fields = Fields::One([name.into_bytes(), data]);
         let (bytes, limit) = (fields.bytes(), scope.event_bytes_max);
         if bytes > limit {
@@ -162,7 +168,7 @@ fn append(
         }
         // Nothing comes between them: the first speaks for all.
         let expect = std::mem::take(&mut expect);
-        match transaction.append(stream, expect, true, NewId::Auto, fields)? {
+        match transaction.append(stream, expect, true, id, fields)? {
             Ok(added) => last = Some(added.number),
             Err(refused) => {
                 writer::error(out, &refusal(&refused));

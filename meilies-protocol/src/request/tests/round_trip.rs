@@ -20,6 +20,7 @@ const LINES: &[&str] = &[
     "STREAM-INFO s",
     "PUBLISH-MANY s 1 n d",
     "PUBLISH-MANY s 2 n d m e EXPECT none",
+    "PUBLISH-MANY s 2 n d m e EXPECT 5 IDS 7-1 *",
     "STREAM-NAMES",
     "STREAM-NAMES s*",
     "READ-EVENTS s",
