@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod completions;
+mod content;
 mod ends;
 mod export;
 mod failure;

@@ -9,6 +9,8 @@ mod bench;
 mod connection;
 #[path = "cli/exchange.rs"]
 mod exchange;
+#[path = "cli/fields.rs"]
+mod fields;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/help.rs"]
