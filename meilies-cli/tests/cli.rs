@@ -11,6 +11,8 @@ mod connection;
 mod exchange;
 #[path = "cli/fields.rs"]
 mod fields;
+#[path = "cli/group.rs"]
+mod group;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/help.rs"]
