@@ -6,11 +6,13 @@
 //! no code with it. Each module below says what it is after.
 
 mod client {
+    mod appending;
     mod bounds;
     mod chaos;
     mod connecting;
     mod cuts;
     mod divergence;
+    mod groups;
     mod handlers;
     mod lifecycle;
     mod outcomes;

@@ -193,3 +193,49 @@ async fn workers_that_are_killed_ship_each_order_once() {
         assert_eq!(last, Some(0), "{shipment}");
     }
 }
+
+#[tokio::test]
+async fn workers_of_a_group_that_are_killed_leave_nothing_undone() {
+    const ORDERS: usize = 200;
+    let server = ServerProcess::start(&Settings::default());
+    let url = format!("meilies://{}", server.address());
+    let client = Client::connect(&url).await.expect("it runs");
+    for order in 0..ORDERS {
+        let total = order.to_string();
+        let placed = client
+            .append("orders", [("total", total)], Expect::Any)
+            .await;
+        placed.expect("it is stored");
+    }
+    // Two are killed in the midst of their work, the third deals with what they leave.
+    for worker in ["alice", "bob"] {
+        let mut command = example("worker_group", &[worker, &url]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut running = Running::start(command);
+        let output = running.0.stdout.take().expect("it is piped");
+        let lines = BufReader::new(output).lines();
+        assert_eq!(lines.take(35).count(), 35);
+    }
+    let mut command = example("worker_group", &["carol", &url]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _carol = Running::start(command);
+    let group = client.group("orders", "billing").expect("good names");
+    let mut look = interval(Duration::from_millis(5));
+    let done = async {
+        loop {
+            let info = group.info().await.expect("answered").expect("it is there");
+            if (info.lag, info.pending) == (Some(0), 0) {
+                break;
+            }
+            look.tick().await;
+        }
+    };
+    timeout(DEADLINE, done).await.expect("all is done");
+    let bills = client.stream_names(Some(b"bill-of-*")).await;
+    let bills = bills.expect("they can be listed");
+    assert_eq!(bills.len(), ORDERS);
+    for bill in bills {
+        let last = client.last_event_number(&bill).await.expect("answered");
+        assert_eq!(last, Some(0), "{bill}");
+    }
+}

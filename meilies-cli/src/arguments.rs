@@ -9,6 +9,7 @@ pub(crate) use self::server::Server;
 use crate::bench::Bench;
 use crate::completions::Completions;
 use crate::export::Export;
+use crate::group::Group;
 use crate::import::Import;
 use crate::info::Info;
 use crate::inspect::Inspect;
@@ -89,6 +90,8 @@ pub(crate) enum Subcommand {
     StreamNames(StreamNames),
     /// Show how the server is, or what is known of a stream
     Info(Info),
+    /// Work with consumer groups
+    Group(Group),
     /// Write events as lines of JSON, to be imported again or read by other programs
     Export(Export),
     /// Publish events from lines of JSON, as export writes them

@@ -15,13 +15,14 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::Args;
 use futures::{StreamExt, TryStreamExt, stream};
-use meilies_client::{Client, Expect, Reconnect, StreamInfo};
+use meilies_client::{Client, Reconnect};
 
 use self::input::Input;
 use self::line::Line;
 use self::publisher::Publisher;
-use self::streams::{Place, Streams};
+use self::streams::{Place, Standing, Streams};
 use crate::arguments::Server;
+use crate::ends::Ends;
 use crate::failure::Failure;
 use crate::interrupt::{interrupted, or_interrupted};
 use crate::limits::{LINE_BYTES_MAX, QUESTIONS_MAX};
@@ -34,9 +35,14 @@ Examples:
   meilies-cli -h old.example export | meilies-cli -h new.example import
   echo '{\"stream\":\"orders\",\"name\":\"created\",\"data\":\"{}\"}' | meilies-cli import
 
-Each line is an object with the fields stream, name and data, and may have number. Position, id \
-and time are read and not used: the server gives new ones. Bytes that are not UTF-8 are \
-{\"base64\":\"/w==\"} in place of a string.
+Each line is an object with the fields stream, name and data, and may have number and id. In \
+place of name and data an event of any fields has \"fields\":[[\"id\",\"1\"],[\"total\",\"30\"]]. \
+Position and time are read and not used: the server gives a new position, and the time is that of \
+the id. Bytes that are not UTF-8 are {\"base64\":\"/w==\"} in place of a string.
+
+An event keeps its id if that is above the last id of its stream, as it is where a stream is \
+imported from its beginning. If not, it and those behind it in the stream get new ids, which rise \
+with the server's clock, and that is told. With --new-ids they all do.
 
 A line with a number is stored under that number or not at all. Numbers that the server has \
 already are skipped, so an import that ended early can be started again and doubles nothing. If \
@@ -45,7 +51,8 @@ a number is missing, or the server has other events there, the import ends with 
 Lines without a number, and all lines with --renumber, are appended whatever is there: if such an \
 import ends early, the message says how many lines are stored.
 
-It prints how many events were imported and skipped; with --json {\"imported\":3,\"skipped\":0}.";
+It prints how many events were imported and skipped, and how many of them did not keep their id; \
+with --json {\"imported\":3,\"skipped\":0,\"new_ids\":0}.";
 
 /// Publish events from lines of JSON, as export writes them.
 #[derive(Args, Debug)]
@@ -57,6 +64,10 @@ pub(crate) struct Import {
     /// Append all events, whatever their numbers are
     #[arg(long)]
     renumber: bool,
+
+    /// Give all events new ids, whatever their ids are
+    #[arg(long)]
+    new_ids: bool,
 }
 
 pub(crate) async fn run(
@@ -83,7 +94,9 @@ pub(crate) async fn run(
         publisher: Publisher::new(client.connect().await?),
         streams: Streams::default(),
         skipped: 0,
+        new_ids: 0,
         renumber: arguments.renumber,
+        renew_ids: arguments.new_ids,
         bytes_read: 0,
         progress: Progress::bytes(bytes),
     };
@@ -100,7 +113,10 @@ struct Work {
     publisher: Publisher,
     streams: Streams,
     skipped: u64,
+    /// Events that had an id and get another one.
+    new_ids: u64,
     renumber: bool,
+    renew_ids: bool,
     bytes_read: u64,
     progress: Progress,
 }
@@ -132,8 +148,8 @@ impl Work {
     /// Asks the server where the streams are that have not come before.
     async fn ask(&mut self, lines: &[(u64, Line)]) -> Result<(), Failure> {
         let lines = lines.iter().map(|(_, line)| line);
-        let numbered = lines.filter(|line| !self.renumber && line.number.is_some());
-        let new: HashSet<Bytes> = numbered
+        let placed = lines.filter(|line| line.number.is_some() || line.id.is_some());
+        let new: HashSet<Bytes> = placed
             .filter(|line| !self.streams.is_known(&line.stream))
             .map(|line| line.stream.clone())
             .collect();
@@ -141,26 +157,31 @@ impl Work {
         let mut answers = stream::iter(new)
             .map(|name| question(client, name))
             .buffer_unordered(QUESTIONS_MAX);
-        while let Some((name, info)) = answers.try_next().await? {
-            self.streams.add(&name, info.as_ref());
+        while let Some((name, standing)) = answers.try_next().await? {
+            self.streams.add(&name, standing.as_ref());
         }
         Ok(())
     }
 
     /// Publishes lines, or those before the first that does not fit.
     async fn publish(&mut self, lines: &mut Vec<(u64, Line)>) -> Result<(), Failure> {
+        for (_, line) in &mut *lines {
+            if self.renumber {
+                line.number = None;
+            }
+            if self.renew_ids {
+                self.new_ids += u64::from(line.id.take().is_some());
+            }
+        }
         self.ask(lines).await?;
         for (number, line) in lines.drain(..) {
-            let place = match self.renumber {
-                true => Place::Publish(Expect::Any),
-                false => self
-                    .streams
-                    .place(&line)
-                    .map_err(|reason| Failure::Conflict(format!("line {number}: {reason}")))?,
-            };
-            match place {
+            let place = self.streams.place(&line);
+            match place.map_err(|reason| Failure::Conflict(format!("line {number}: {reason}")))? {
                 Place::Skip => self.skipped += 1,
-                Place::Publish(expect) => self.publisher.add(number, line, expect).await,
+                Place::Publish { expect, id } => {
+                    self.new_ids += u64::from(line.id.is_some() && id.is_none());
+                    self.publisher.add(number, line, expect, id).await;
+                }
             }
         }
         Ok(())
@@ -189,15 +210,22 @@ impl Work {
 
     async fn print(&self, output: &Output) -> Result<(), Failure> {
         let (imported, skipped) = (self.publisher.stored(), self.skipped);
-        let line = match (output.json(), skipped) {
-            (true, _) => format!("{{\"imported\":{imported},\"skipped\":{skipped}}}"),
-            (false, 0) => format!("{} imported", events(imported)),
-            (false, _) => format!(
-                "{} imported, and {} skipped that the server has already",
-                events(imported),
-                events(skipped)
-            ),
-        };
+        let new_ids = self.new_ids;
+        if output.json() {
+            let line =
+                format!("{{\"imported\":{imported},\"skipped\":{skipped},\"new_ids\":{new_ids}}}");
+            return output.line(&line).await;
+        }
+        let mut line = format!("{} imported", events(imported));
+        match new_ids {
+            0 => {}
+            1 => line.push_str(", 1 of them with a new id"),
+            _ => line = format!("{line}, {new_ids} of them with new ids"),
+        }
+        if skipped > 0 {
+            let skipped = events(skipped);
+            line = format!("{line}, and {skipped} skipped that the server has already");
+        }
         output.line(&line).await
     }
 }
@@ -212,7 +240,10 @@ fn take_lines(input: &mut Input, lines: &mut Vec<(u64, Line)>) -> Result<(), Fai
     Ok(())
 }
 
-async fn question(client: &Client, name: Bytes) -> Result<(Bytes, Option<StreamInfo>), Failure> {
-    let info = client.stream_info(&name).await?;
-    Ok((name, info))
+async fn question(client: &Client, name: Bytes) -> Result<(Bytes, Option<Standing>), Failure> {
+    let Some(info) = client.stream_info(&name).await? else {
+        return Ok((name, None));
+    };
+    let ends = Ends::ask(client, &info.name).await?;
+    Ok((name, Some(Standing { info, ends })))
 }

@@ -8,8 +8,10 @@ use clap::Args;
 use meilies_client::{Event, ServerInfo, StreamInfo};
 
 use crate::arguments::Server;
+use crate::ends::Ends;
 use crate::failure::Failure;
 use crate::output::people::{self, escaped, put};
+use crate::output::time::Times;
 use crate::output::{Output, json};
 
 const HELP: &str = "\
@@ -19,8 +21,9 @@ Examples:
   meilies-cli info orders
 
 Without a stream it is what INFO of the server says; its README explains the fields. With --json \
-it is one line, an object of sections whose fields are strings. Of a stream there are its last \
-event number and its first and last event.";
+it is one line, an object of sections whose fields are strings. Of a stream there are its \
+last event number, how many events are kept, its stream id, which no other stream gets, its last \
+id, when it was made, and its first and last event.";
 
 const HEADING: Style = Style::new().bold();
 
@@ -40,9 +43,10 @@ pub(crate) async fn run(server: &Server, arguments: &Info, output: &Output) -> R
             let name = escaped(stream.as_bytes());
             return Err(Failure::Missing(format!("there is no stream '{name}'")));
         };
+        let ends = Ends::ask(&client, &info.name).await?;
         match output.json() {
-            true => stream_json(&info),
-            false => stream_text(&info, output.colour()),
+            true => stream_json(&info, &ends),
+            false => stream_text(&info, &ends, output.colour()),
         }
     } else {
         let info = client.server_info().await?;
@@ -104,7 +108,7 @@ fn server_json(info: &ServerInfo) -> Vec<u8> {
     out
 }
 
-fn stream_text(info: &StreamInfo, colour: bool) -> Vec<u8> {
+fn stream_text(info: &StreamInfo, ends: &Ends, colour: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = people::Writer::new(colour);
     writer.with_positions();
@@ -115,12 +119,21 @@ fn stream_text(info: &StreamInfo, colour: bool) -> Vec<u8> {
         people::STREAM,
         &escaped(info.name.as_bytes()),
     );
-    put(&mut out, colour, HEADING, "\nlast event number  ");
-    let number = info.last_event_number.to_string();
-    put(&mut out, colour, people::NUMBER, &number);
+    let number = |number: Option<u64>| number.map_or(String::new(), |it| it.to_string());
+    for (heading, value) in [
+        ("\nlast event number  ", number(info.last_event_number)),
+        ("\nevents             ", info.events.to_string()),
+        ("\nstream id          ", info.stream_id.to_string()),
+        ("\nlast id            ", info.last_id.to_string()),
+    ] {
+        put(&mut out, colour, HEADING, heading);
+        put(&mut out, colour, people::NUMBER, &value);
+    }
+    put(&mut out, colour, HEADING, "\ncreated            ");
+    Times::local().write(&mut out, info.created_at_ms);
     for (heading, event) in [
-        ("\nfirst event        ", &info.first),
-        ("\nlast event         ", &info.last),
+        ("\nfirst event        ", &ends.first),
+        ("\nlast event         ", &ends.last),
     ] {
         put(&mut out, colour, HEADING, heading);
         if let Some(event) = event {
@@ -131,20 +144,35 @@ fn stream_text(info: &StreamInfo, colour: bool) -> Vec<u8> {
     out
 }
 
-fn stream_json(info: &StreamInfo) -> Vec<u8> {
+fn stream_json(info: &StreamInfo, ends: &Ends) -> Vec<u8> {
     let mut writer = json::Writer::new();
     let mut out = b"{\"stream\":".to_vec();
     json::bytes(&mut out, info.name.as_bytes());
-    out.extend_from_slice(b",\"last_event_number\":");
-    json::number(&mut out, info.last_event_number);
+    for (name, number) in [
+        ("stream_id", Some(info.stream_id)),
+        ("last_event_number", info.last_event_number),
+        ("first_event_number", info.first_event_number),
+        ("events", Some(info.events)),
+        ("created_at", Some(info.created_at_ms)),
+    ] {
+        out.push(b',');
+        json::string(&mut out, name);
+        out.push(b':');
+        match number {
+            Some(number) => json::number(&mut out, number),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.extend_from_slice(b",\"last_id\":");
+    json::string(&mut out, &info.last_id.to_string());
     let mut event = |out: &mut Vec<u8>, event: &Option<Event>| match event {
         Some(event) => writer.object(out, event),
         None => out.extend_from_slice(b"null"),
     };
     out.extend_from_slice(b",\"first\":");
-    event(&mut out, &info.first);
+    event(&mut out, &ends.first);
     out.extend_from_slice(b",\"last\":");
-    event(&mut out, &info.last);
+    event(&mut out, &ends.last);
     out.push(b'}');
     out
 }

@@ -4,8 +4,11 @@
 mod arguments;
 mod bench;
 mod completions;
+mod content;
+mod ends;
 mod export;
 mod failure;
+mod group;
 mod import;
 mod info;
 mod inspect;
@@ -78,6 +81,7 @@ async fn dispatch(arguments: &Arguments) -> Result<(), Failure> {
             or_interrupted(stream_names::run(server, names, output)).await
         }
         Subcommand::Info(info) => or_interrupted(info::run(server, info, output)).await,
+        Subcommand::Group(group) => or_interrupted(group::run(server, group, output)).await,
         Subcommand::Export(export) => or_interrupted(export::run(server, export, output)).await,
         Subcommand::Import(import) => import::run(server, import, output).await,
         Subcommand::Migrate(migrate) => migrate::run(server, migrate, output).await,

@@ -17,13 +17,14 @@ use std::pin::pin;
 
 use clap::{Args, ValueEnum};
 use futures::stream::LocalBoxStream;
-use meilies_client::{Builder, Bytes, Client, EventNumber, Reconnect, StreamName};
+use meilies_client::{Builder, Client, EventId, EventNumber, Reconnect, StreamName};
 
 use self::current::Current;
 use self::old::Old;
 use self::rounds::Rounds;
 use self::scope::Scope;
 use crate::arguments::Server;
+use crate::content::Content;
 use crate::failure::Failure;
 use crate::interrupt::interrupted;
 use crate::output::Output;
@@ -42,8 +43,11 @@ A SPEC is a stream and what to copy of it:
   orders:2:5      events 2, 3 and 4
   orders:42:0:+   all of orders:42, a name that ends with a number
 
-Events keep their names, data and order; of $all:0 also the order between streams. They keep their \
-numbers if their stream is copied from 0. Ids, and so times, are those of the destination.
+Events keep their names, data, fields and order; of $all:0 also the order between streams. They \
+keep their numbers if their stream is copied from 0. An event keeps its id, and so its time, if \
+that is above the last id of the stream at the destination, as it is unless others have written \
+there; if not, it and those behind it get new ones. With --new-ids they all do, and so do \
+those from 0.2, which has none.
 
 It ends when the end of every spec is reached, with --until-caught-up when what there was at the \
 start is copied, and otherwise with Ctrl-C. Then it prints how many events were copied.
@@ -94,6 +98,10 @@ pub(crate) struct Migrate {
     /// End when everything that is there at the start is copied, and do not follow
     #[arg(long)]
     until_caught_up: bool,
+
+    /// Give all events new ids, whatever their ids are
+    #[arg(long)]
+    new_ids: bool,
 
     /// Version of MeiliES that the source is [default: found out]
     #[arg(long, value_name = "VERSION", value_enum)]
@@ -157,7 +165,10 @@ async fn source(arguments: &Migrate, scope: Scope) -> Result<Source, Failure> {
     }
     let builder = Client::builder(url)?.on_lifecycle(tell_lifecycle);
     match builder.connect().await {
-        Ok(client) => Ok(Source::Current(Current::new(client, scope, bounded))),
+        Ok(client) => {
+            let current = Current::new(client, scope, bounded, arguments.new_ids);
+            Ok(Source::Current(current))
+        }
         Err(_) if arguments.from_version.is_none() && old::speaks(url).await => old(scope),
         Err(error) => Err(error.into()),
     }
@@ -199,8 +210,9 @@ struct Transfer {
     stream: StreamName,
     /// What it gets at the destination.
     number: EventNumber,
-    name: Bytes,
-    data: Bytes,
+    /// The id that it keeps.
+    id: Option<EventId>,
+    content: Content,
 }
 
 impl Source {

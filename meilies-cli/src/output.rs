@@ -2,7 +2,7 @@
 
 pub(crate) mod json;
 pub(crate) mod people;
-mod time;
+pub(crate) mod time;
 
 use std::fmt;
 use std::io::{self, IsTerminal};

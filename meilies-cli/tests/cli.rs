@@ -9,6 +9,10 @@ mod bench;
 mod connection;
 #[path = "cli/exchange.rs"]
 mod exchange;
+#[path = "cli/fields.rs"]
+mod fields;
+#[path = "cli/group.rs"]
+mod group;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/help.rs"]

@@ -135,15 +135,17 @@ impl Builder {
         self
     }
 
-    /// Bytes that a subscription reads before its events are asked for. What goes beyond stays
-    /// with the system and the server, which sends no more until there is room. 256 KiB by default,
-    /// 1 reads as little ahead as can be, 64 MiB is the most. A longer event is read whole.
+    /// Bytes that a subscription, or a consumer of a group, reads before its events are asked for.
+    /// What goes beyond stays with the system and the server, which sends no more until there is
+    /// room. 256 KiB by default, 1 reads as little ahead as can be, 64 MiB is the most. A longer
+    /// event is read whole.
     pub fn prefetch_bytes(mut self, bytes: usize) -> Builder {
         self.options.prefetch_bytes = bytes.clamp(1, PREFETCH_BYTES_MAX);
         self
     }
 
-    /// How many subscriptions the client may have at a time: each is a connection. 256 by default.
+    /// How many subscriptions and consumers of groups the client may have at a time: each is a
+    /// connection. 256 by default.
     pub fn subscriptions_max(mut self, subscriptions: usize) -> Builder {
         self.options.subscriptions_max = subscriptions;
         self

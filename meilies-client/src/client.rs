@@ -4,19 +4,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use meilies_protocol::{EventNumber, Expect, GivenSpec, Request, Spec, StreamName, Value};
-use tokio::sync::Semaphore;
+use meilies_protocol::{EventId, EventNumber, Expect, GivenSpec, Request, Spec, StreamName, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use crate::append::{Append, Appending};
 use crate::builder::Options;
 use crate::commands::Commands;
 use crate::connection::Connection;
+use crate::group::{Group, GroupInfo};
 use crate::info::{ServerInfo, StreamInfo};
 use crate::lifecycle::{Change, ConnectionKind};
 use crate::publish::Batch;
 use crate::reconnect::{Attempts, is_final};
 use crate::subscription::Subscription;
-use crate::{Builder, Error, Read, publish};
+use crate::{Builder, Error, Read, group, publish};
 
 /// A client of one server. A clone is as good as the original and costs nothing.
 ///
@@ -144,18 +146,81 @@ impl Client {
         events: impl IntoIterator<Item = (N, D)>,
         expect: Expect,
     ) -> impl Future<Output = Result<Vec<EventNumber>, Error>> + Send {
-        let batch = batch(stream.as_ref(), events);
-        async move {
-            let (stream, batch) = batch?;
-            let count = batch.len() as u64;
-            if count == 0 {
-                return Ok(Vec::new());
-            }
-            let last = publish::many(self, stream, batch, expect).await?;
-            let first = (last + 1).checked_sub(count);
-            let first = first.ok_or_else(|| Error::Unexpected(format!("{last}")))?;
-            Ok((first..=last).collect())
-        }
+        let mut batch = Batch::default();
+        let mut events = events.into_iter();
+        let added = events.try_for_each(|(name, data)| {
+            batch.add(name.as_ref(), data.as_ref())?;
+            batch.check()
+        });
+        let stream = writable(stream.as_ref());
+        async move { publish::all(self, stream?, added.map(|()| batch)?, expect).await }
+    }
+
+    /// As [`Client::publish_many`], with an id for each event, such as those that they had in
+    /// another store; where there is none the server chooses the next one by its clock. The ids
+    /// ascend, and are above the stream's last one, else the server refuses them all.
+    ///
+    /// ```no_run
+    /// use meilies_client::{Client, EventId, Expect};
+    ///
+    /// # async fn example(client: &Client) -> Result<(), meilies_client::Error> {
+    /// let id = EventId::new(1_700_000_000_000, 0);
+    /// let events = [(Some(id), "created", "{}"), (None, "paid", "{}")];
+    /// client.publish_many_with_ids("orders-42", events, Expect::None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish_many_with_ids<N: AsRef<[u8]>, D: AsRef<[u8]>>(
+        &self,
+        stream: impl AsRef<[u8]>,
+        events: impl IntoIterator<Item = (Option<EventId>, N, D)>,
+        expect: Expect,
+    ) -> impl Future<Output = Result<Vec<EventNumber>, Error>> + Send {
+        let mut batch = Batch::default();
+        let mut events = events.into_iter();
+        let added = events.try_for_each(|(id, name, data)| {
+            batch.add_with_id(id, name.as_ref(), data.as_ref())?;
+            batch.check()
+        });
+        let stream = writable(stream.as_ref());
+        async move { publish::all(self, stream?, added.map(|()| batch)?, expect).await }
+    }
+
+    /// Appends an event of any fields, which are pairs of a name and a value, and returns its id.
+    /// What [`Client::publish`] stores is an event with one field.
+    ///
+    /// The last argument is an [`Expect`], or an [`Append`] that also says which id the event gets.
+    /// Where the stream is not where it must be the error's kind is
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict); an id that is not above the stream's
+    /// last one the server refuses.
+    ///
+    /// If the connection is lost before the reply has come, the event may be stored or not. With
+    /// [`Expect::Number`], [`Expect::None`] or an id it is then appended again, which cannot store
+    /// it twice. If by then the stream has an event with that very id and these very fields, it is
+    /// the one that was to be stored. Otherwise, and where even that does not tell, the error's
+    /// kind is [`ErrorKind::Unknown`](crate::ErrorKind::Unknown).
+    ///
+    /// ```no_run
+    /// use meilies_client::{Append, Client, Expect};
+    ///
+    /// # async fn example(client: &Client) -> Result<(), meilies_client::Error> {
+    /// let fields = [("id", "1"), ("total", "30")];
+    /// let id = client.append("orders", fields, Expect::Any).await?;
+    ///
+    /// let copy = Append { id: Some(id), ..Append::default() };
+    /// client.append("orders-copy", fields, copy).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    // Not an `async fn`: the fields are taken at once, so the future is `Send` whatever they are.
+    pub fn append<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        stream: impl AsRef<[u8]>,
+        fields: impl IntoIterator<Item = (N, V)>,
+        append: impl Into<Append>,
+    ) -> impl Future<Output = Result<EventId, Error>> + Send {
+        let appending = Appending::new(stream.as_ref(), fields, append.into());
+        async move { appending?.send(self).await }
     }
 
     /// As [`Client::publish`], with data that is written as JSON.
@@ -241,19 +306,21 @@ impl Client {
         names.into_iter().map(parse).collect()
     }
 
-    /// What is known of a stream; nothing if there is none. Asks several things at once, between
-    /// which the stream may change.
+    /// What is known of a stream, all at one moment; nothing if there is none.
     ///
     /// ```no_run
     /// # async fn example(client: &meilies_client::Client) -> Result<(), meilies_client::Error> {
     /// if let Some(info) = client.stream_info("orders-42").await? {
-    ///     println!("{} ends with {}", info.name, info.last_event_number);
+    ///     println!("{} has {} events, the last is {}", info.name, info.events, info.last_id);
     /// }
     /// # Ok(())
     /// # }
     /// ```
     pub async fn stream_info(&self, stream: impl AsRef<[u8]>) -> Result<Option<StreamInfo>, Error> {
-        StreamInfo::ask(self, stream.as_ref()).await
+        let name = StreamName::parse(Bytes::copy_from_slice(stream.as_ref()))?;
+        let stream = name.clone();
+        let reply = self.ask(&Request::StreamInfo { stream }).await?;
+        StreamInfo::from_reply(name, &reply)
     }
 
     /// What the server says of itself: its INFO.
@@ -322,13 +389,38 @@ impl Client {
                 source_name: Bytes::copy_from_slice(given.spec.source.as_bytes()),
             });
         }
-        self.commands().check_open()?;
-        let options = &self.inner.options;
-        let place = Arc::clone(&self.inner.subscriptions).try_acquire_owned();
-        let place = place.map_err(|_full| Error::TooManySubscriptions {
-            limit: options.subscriptions_max,
-        })?;
-        Subscription::open(Arc::clone(options), specs, place).await
+        let place = self.place()?;
+        Subscription::open(Arc::clone(self.options()), specs, place).await
+    }
+
+    /// The consumer group of this name of a stream, whether there is one or not: see [`Group`].
+    ///
+    /// ```no_run
+    /// use meilies_client::GroupStart;
+    ///
+    /// # async fn example(client: &meilies_client::Client) -> Result<(), meilies_client::Error> {
+    /// let group = client.group("orders", "billing")?;
+    /// group.create(GroupStart::Beginning).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group(&self, stream: impl AsRef<[u8]>, name: impl AsRef<[u8]>) -> Result<Group, Error> {
+        Group::new(self.clone(), stream.as_ref(), name.as_ref())
+    }
+
+    /// What is known of the consumer groups of a stream; there are none if there is no stream.
+    ///
+    /// ```no_run
+    /// # async fn example(client: &meilies_client::Client) -> Result<(), meilies_client::Error> {
+    /// for group in client.groups("orders").await? {
+    ///     println!("{:?} has {} pending", group.name, group.pending);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn groups(&self, stream: impl AsRef<[u8]>) -> Result<Vec<GroupInfo>, Error> {
+        let stream = StreamName::parse(Bytes::copy_from_slice(stream.as_ref()))?;
+        group::groups(self, &stream).await
     }
 
     /// Takes no more commands, waits until those that were made have their replies or have failed,
@@ -343,6 +435,19 @@ impl Client {
         self.inner.commands.close().await;
     }
 
+    /// A place among the connections beside the one of the commands.
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.commands().check_open()?;
+        let place = Arc::clone(&self.inner.subscriptions).try_acquire_owned();
+        place.map_err(|_full| Error::TooManySubscriptions {
+            limit: self.inner.options.subscriptions_max,
+        })
+    }
+
+    pub(crate) fn options(&self) -> &Arc<Options> {
+        &self.inner.options
+    }
+
     pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Error> {
         self.commands().ask(request).await
     }
@@ -352,17 +457,9 @@ impl Client {
     }
 }
 
-fn batch<N: AsRef<[u8]>, D: AsRef<[u8]>>(
-    stream: &[u8],
-    events: impl IntoIterator<Item = (N, D)>,
-) -> Result<(StreamName, Batch), Error> {
-    let stream = StreamName::parse_writable(Bytes::copy_from_slice(stream))?;
-    let mut batch = Batch::default();
-    for (name, data) in events {
-        batch.add(name.as_ref(), data.as_ref())?;
-        batch.check()?;
-    }
-    Ok((stream, batch))
+fn writable(stream: &[u8]) -> Result<StreamName, Error> {
+    let stream = Bytes::copy_from_slice(stream);
+    Ok(StreamName::parse_writable(stream)?)
 }
 
 async fn first_connection(options: &Options) -> Result<Connection, Error> {

@@ -10,6 +10,7 @@ use meilies_protocol::{
     EventNameError, EventNumber, ReplyError, SpecError, StreamName, StreamNameError, Value,
 };
 
+use crate::append::FIELDS_MAX;
 use crate::limits::{PUBLISH_BYTES_MAX, PUBLISH_EVENTS_MAX, SHOWN_BYTES_MAX};
 
 /// Why something could not be done.
@@ -51,6 +52,12 @@ pub enum Error {
         /// How many there are.
         events: usize,
     },
+    /// An event has one field at least, and no more than a command can hold. Nothing was sent.
+    #[error("an event has 1 to {FIELDS_MAX} fields, got {fields}")]
+    Fields {
+        /// How many there are.
+        fields: usize,
+    },
     /// Two specs of one source cannot both be served by a subscription. Nothing was sent.
     #[error(
         "'{}' is named by several specs: use two subscriptions",
@@ -60,8 +67,8 @@ pub enum Error {
         /// What is named more than once.
         source_name: Bytes,
     },
-    /// The client has as many subscriptions as it may have. Nothing was sent.
-    #[error("the client has {limit} subscriptions, which is the limit")]
+    /// The client has as many subscriptions and consumers as it may have. Nothing was sent.
+    #[error("the client has {limit} subscriptions and consumers, which is the limit")]
     TooManySubscriptions {
         /// What the builder was told.
         limit: usize,
@@ -164,15 +171,12 @@ pub enum Error {
     },
     /// While the connection was lost the stream was deleted and made anew: numbers mean other
     /// events now. The subscription to this stream has ended.
-    #[error(
-        "the stream '{}' is not the one whose event {number} was seen",
-        shown(source_name)
-    )]
+    #[error("{}", replaced(source_name, *number))]
     Replaced {
         /// The stream.
         source_name: Bytes,
         /// The last number that was seen.
-        number: EventNumber,
+        number: Option<EventNumber>,
     },
 }
 
@@ -212,6 +216,7 @@ impl Error {
             | Error::NoSpec
             | Error::TooLong { .. }
             | Error::TooMany { .. }
+            | Error::Fields { .. }
             | Error::RepeatedSource { .. } => ErrorKind::Argument,
             #[cfg(feature = "json")]
             Error::Json(_) => ErrorKind::Argument,
@@ -256,6 +261,14 @@ impl Error {
 
 fn shown(source_name: &Bytes) -> impl fmt::Display {
     source_name.escape_ascii()
+}
+
+fn replaced(source_name: &Bytes, number: Option<EventNumber>) -> String {
+    let name = shown(source_name);
+    match number {
+        None => format!("the stream '{name}' is not the one that was subscribed to"),
+        Some(number) => format!("the stream '{name}' is not the one whose event {number} was seen"),
+    }
 }
 
 fn unknown(stream: &StreamName, found: Option<EventNumber>, error: &Error) -> String {

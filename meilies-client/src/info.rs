@@ -1,45 +1,56 @@
 //! What is known of a stream, and of the server.
 
-use bytes::Bytes;
-use meilies_protocol::{Event, EventNumber, From, Source, Spec, StreamName};
+use meilies_protocol::{EventId, EventNumber, StreamName, Value};
 
-use crate::read::page;
-use crate::{Client, Error};
+use crate::Error;
 
-/// What is known of a stream.
+/// What is known of a stream, all at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamInfo {
     /// Its name.
     pub name: StreamName,
-    /// The number that was last given to an event of it.
-    pub last_event_number: EventNumber,
-    /// The first event that can still be read.
-    pub first: Option<Event>,
-    /// The last event that can still be read.
-    pub last: Option<Event>,
+    /// Which stream it is. This is never given twice: a stream that was deleted and made again
+    /// under the same name has another one.
+    pub stream_id: u64,
+    /// The number that was last given to an event of it; nothing if it never had one.
+    pub last_event_number: Option<EventNumber>,
+    /// The number of the first event that is kept; nothing if none is.
+    pub first_event_number: Option<EventNumber>,
+    /// How many events are kept.
+    pub events: u64,
+    /// The id that was last given to an event of it, or that was set: later ones are above it.
+    pub last_id: EventId,
+    /// When it was made, in milliseconds since 1970 UTC.
+    pub created_at_ms: u64,
 }
 
 impl StreamInfo {
-    pub(crate) async fn ask(client: &Client, stream: &[u8]) -> Result<Option<StreamInfo>, Error> {
-        let name = StreamName::parse(Bytes::copy_from_slice(stream))?;
-        let Some(last_event_number) = client.last_event_number(stream).await? else {
-            return Ok(None);
+    /// Reads the reply to STREAM-INFO.
+    pub(crate) fn from_reply(name: StreamName, reply: &Value) -> Result<Option<StreamInfo>, Error> {
+        let fields = match reply {
+            Value::Nil => return Ok(None),
+            Value::Map(fields) => fields,
+            other => return Err(Error::from_reply(other)),
         };
-        let spec = Spec {
-            source: Source::Stream(name.clone()),
-            from: Some(From::Number(0)),
-            until: None,
+        let field = |wanted: &str| {
+            let is_it = |name: &Value| name.as_bytes() == Some(wanted.as_bytes());
+            let found = fields.iter().find(|(name, _)| is_it(name));
+            found.map(|(_, value)| value)
         };
-        let first = page(client.commands(), spec.clone(), Some(1), false)
-            .await?
-            .pop();
-        let last = page(client.commands(), spec, Some(1), true).await?.pop();
-        Ok(Some(StreamInfo {
-            name,
-            last_event_number,
-            first,
-            last,
-        }))
+        let number = |wanted: &str| field(wanted).and_then(Value::as_u64);
+        let last_id = field("last-id").and_then(Value::as_bytes);
+        let read = || {
+            Some(StreamInfo {
+                name,
+                stream_id: number("stream-id")?,
+                last_event_number: number("last-event-number"),
+                first_event_number: number("first-event-number"),
+                events: number("events")?,
+                last_id: EventId::parse(last_id?).ok()?,
+                created_at_ms: number("created-at")?,
+            })
+        };
+        read().map(Some).ok_or_else(|| Error::from_reply(reply))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A [`Client`] publishes and reads over one connection that all its clones share.
 //! [`Client::subscribe`] gives a [`Subscription`], a `futures::Stream` that reads events from a
-//! number on and then follows the stream live. Both connect again by themselves.
+//! number on and then follows the stream live. [`Client::group`] gives a [`Group`], whose
+//! [`Consumer`]s share the events of a stream among them. All connect again by themselves.
 //!
 //! ```no_run
 //! use futures::StreamExt;
@@ -35,6 +36,7 @@
 //!   [`Error::Diverged`], [`Error::Replaced`].
 //! * A publish ends with a number, with an error that says that nothing was stored, or with
 //!   [`Error::Unknown`]. It is sent again only where that cannot store it twice.
+//! * A [`Group`] gives each event at least once, until it is acknowledged.
 //! * Memory is bounded: [`Builder::in_flight_bytes_max`], [`Builder::prefetch_bytes`]. Who does not
 //!   poll a subscription slows down nobody but that subscription.
 //!
@@ -43,11 +45,13 @@
 //! `json`: [`Event`]s give their data as any type that serde reads, and `Client::publish_json`
 //! takes any that serde writes.
 
+mod append;
 mod builder;
 mod client;
 mod commands;
 mod connection;
 mod error;
+mod group;
 mod info;
 mod lifecycle;
 mod limits;
@@ -58,9 +62,14 @@ mod reconnect;
 mod subscription;
 mod url;
 
+pub use append::Append;
 pub use builder::Builder;
 pub use client::Client;
 pub use error::{Error, ErrorKind, ServerError};
+pub use group::{
+    Claimed, Consumer, ConsumerBuilder, ConsumerInfo, Delivery, DeliveryKind, Group, GroupInfo,
+    GroupStart, PendingEntry, PendingSummary,
+};
 pub use info::{ServerInfo, StreamInfo};
 pub use lifecycle::{Change, ConnectionKind, Lifecycle};
 pub use raw::RawConnection;

@@ -11,6 +11,8 @@ pub enum ConnectionKind {
     Commands,
     /// That of a subscription.
     Subscription,
+    /// That of a consumer of a group.
+    Consumer,
 }
 
 /// What happened to it.

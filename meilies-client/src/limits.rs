@@ -26,8 +26,20 @@ pub(crate) const IN_FLIGHT_BYTES_A_REQUEST: usize = 128;
 /// Bytes that a subscription reads ahead.
 pub(crate) const PREFETCH_BYTES_DEFAULT: usize = 256 * 1024;
 
-/// Subscriptions of a client at the same time: each is a connection.
+/// Subscriptions and consumers of a client at the same time: each is a connection.
 pub(crate) const SUBSCRIPTIONS_MAX_DEFAULT: usize = 256;
+
+/// Events that a consumer of a group reads ahead.
+pub(crate) const CONSUMER_EVENTS_DEFAULT: u64 = 100;
+
+/// The most events that a consumer of a group reads ahead.
+pub(crate) const CONSUMER_EVENTS_MAX: u64 = 10_000;
+
+/// The shortest time after which a consumer looks again for what others have left.
+pub(crate) const CLAIM_WAIT_MIN: Duration = Duration::from_millis(100);
+
+/// Events that are acknowledged with one command.
+pub(crate) const ACKNOWLEDGED_AT_ONCE_MAX: usize = 1024;
 
 /// The first wait before connecting again.
 pub(crate) const RECONNECT_DELAY_MIN_DEFAULT: Duration = Duration::from_millis(50);
@@ -74,7 +86,7 @@ const _: () = assert!(READ_BYTES <= READ_BYTES_MAX);
 pub(crate) const PUBLISH_EVENTS_MAX: usize = (FRAME_ELEMENTS_MAX - PUBLISH_WORDS_MAX) / 2;
 
 /// Elements of a publish beside names and data.
-const PUBLISH_WORDS_MAX: usize = 5;
+const PUBLISH_WORDS_MAX: usize = 6;
 
 /// Bytes of one publish: no server takes more, and what is longer than a command may be would cost
 /// the connection.

@@ -8,7 +8,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_core::Stream;
 use meilies_protocol::{
-    EventName, EventNumber, Expect, From, Source, Spec, StreamName, Value, writer,
+    EventId, EventName, EventNumber, Expect, From, Source, Spec, StreamName, Value, writer,
 };
 use std::future::poll_fn;
 use std::ops::Range;
@@ -47,8 +47,25 @@ pub(crate) async fn one(
     Box::pin(settle(client, name_of(stream)?, &events, expect, error)).await
 }
 
+/// Publishes events, all or none, and returns their numbers.
+pub(crate) async fn all(
+    client: &Client,
+    stream: StreamName,
+    events: Batch,
+    expect: Expect,
+) -> Result<Vec<EventNumber>, Error> {
+    let count = events.len() as u64;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let last = many(client, stream, events, expect).await?;
+    let first = (last + 1).checked_sub(count);
+    let first = first.ok_or_else(|| Error::Unexpected(format!("{last}")))?;
+    Ok((first..=last).collect())
+}
+
 /// Publishes several events, all or none, and returns the number of the last one.
-pub(crate) async fn many(
+async fn many(
     client: &Client,
     stream: StreamName,
     events: Batch,
@@ -132,7 +149,7 @@ async fn stands(
 }
 
 /// The error of a publish that has no number.
-fn failure(stream: &[u8], outcome: Outcome) -> Error {
+pub(crate) fn failure(stream: &[u8], outcome: Outcome) -> Error {
     let stream = match name_of(stream) {
         Ok(stream) => stream,
         Err(error) => return error,
@@ -155,7 +172,7 @@ fn name_of(stream: &[u8]) -> Result<StreamName, Error> {
     Ok(StreamName::parse(Bytes::copy_from_slice(stream))?)
 }
 
-fn unknown(stream: &StreamName, found: Option<EventNumber>, error: Error) -> Error {
+pub(crate) fn unknown(stream: &StreamName, found: Option<EventNumber>, error: Error) -> Error {
     Error::Unknown {
         stream: stream.detached(),
         found,
@@ -164,7 +181,7 @@ fn unknown(stream: &StreamName, found: Option<EventNumber>, error: Error) -> Err
 }
 
 /// The number that the first event gets if it is stored, where the expectation says it.
-fn place(expect: Expect) -> Option<EventNumber> {
+pub(crate) fn place(expect: Expect) -> Option<EventNumber> {
     match expect {
         Expect::None => Some(0),
         Expect::Number(last) => last.checked_add(1),
@@ -214,9 +231,27 @@ pub(crate) struct Batch {
     encoded: BytesMut,
     /// Where name and data of each lie.
     spans: Vec<(Range<usize>, Range<usize>)>,
+    /// Their ids, in the form in which they are sent.
+    ids: BytesMut,
+    has_ids: bool,
 }
 
 impl Batch {
+    /// Adds an event whose id the server chooses, if there is none.
+    pub(crate) fn add_with_id(
+        &mut self,
+        id: Option<EventId>,
+        name: &[u8],
+        data: &[u8],
+    ) -> Result<(), Error> {
+        match id {
+            Some(id) => writer::bulk_id(&mut self.ids, id),
+            None => writer::bulk(&mut self.ids, b"*"),
+        }
+        self.has_ids |= id.is_some();
+        self.add(name, data)
+    }
+
     pub(crate) fn add(&mut self, name: &[u8], data: &[u8]) -> Result<(), Error> {
         EventName::check(name)?;
         let name = put(&mut self.encoded, name);
@@ -228,10 +263,12 @@ impl Batch {
     /// Whether one command can hold them.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let events = self.spans.len();
-        if events > PUBLISH_EVENTS_MAX {
+        // With ids an event has three elements instead of two.
+        let elements = if self.has_ids { 3 } else { 2 };
+        if events > PUBLISH_EVENTS_MAX * 2 / elements {
             return Err(Error::TooMany { events });
         }
-        check_bytes(self.encoded.len())
+        check_bytes(self.encoded.len() + self.ids.len())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -246,14 +283,15 @@ impl Batch {
 
     async fn send(&self, commands: &Commands, stream: &StreamName, expect: Expect) -> Outcome {
         let stream = stream.as_bytes();
-        let bytes = stream.len() + self.encoded.len() + FRAME_BYTES;
+        let bytes = stream.len() + self.encoded.len() + self.ids.len() + FRAME_BYTES;
         let encode = |out: &mut BytesMut| {
             out.reserve(bytes);
-            let strings = 2 * self.spans.len();
-            // One event is published with the command for one.
-            let is_one = self.spans.len() == 1;
+            let events = self.spans.len();
+            // One event is published with the command for one, which takes no id.
+            let is_one = events == 1 && !self.has_ids;
             let words = if is_one { 2 } else { 3 };
-            writer::array_header(out, words + strings + expect_words(expect));
+            let ids = if self.has_ids { 1 + events } else { 0 };
+            writer::array_header(out, words + 2 * events + expect_words(expect) + ids);
             writer::bulk(out, if is_one { b"PUBLISH" } else { b"PUBLISH-MANY" });
             writer::bulk(out, stream);
             if !is_one {
@@ -261,6 +299,10 @@ impl Batch {
             }
             out.put_slice(&self.encoded);
             write_expect(out, expect);
+            if self.has_ids {
+                writer::bulk(out, b"IDS");
+                out.put_slice(&self.ids);
+            }
         };
         commands.tell(bytes, encode).await
     }

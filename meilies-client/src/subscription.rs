@@ -133,7 +133,9 @@ impl Subscription {
         loop {
             // A failure of the connection is dealt with when it is waited for.
             let incoming = link.buffered()?;
-            if let Some(item) = cursors.take(incoming) {
+            let item = cursors.take(incoming);
+            link.ask(cursors);
+            if let Some(item) = item {
                 return Some(item);
             }
         }
@@ -141,10 +143,11 @@ impl Subscription {
 
     fn take(&mut self, opened: Opened) {
         let Opened {
-            link,
-            cursors,
+            mut link,
+            mut cursors,
             held,
         } = opened;
+        link.ask(&mut cursors);
         self.held = held;
         self.state = State::Live {
             link: Box::new(link),
@@ -183,7 +186,9 @@ impl Stream for Subscription {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(error)) => this.reopen(error),
                     Poll::Ready(Ok(incoming)) => {
-                        if let Some(item) = cursors.take(incoming) {
+                        let item = cursors.take(incoming);
+                        link.ask(cursors);
+                        if let Some(item) = item {
                             return Poll::Ready(Some(item));
                         }
                     }

@@ -78,6 +78,11 @@ pub enum Request {
         /// Whose.
         stream: StreamName,
     },
+    /// `STREAM-INFO stream`.
+    StreamInfo {
+        /// Of which stream. Not `$all`.
+        stream: StreamName,
+    },
     /// `STREAM-NAMES [pattern]`.
     StreamNames {
         /// Which; nothing means all.

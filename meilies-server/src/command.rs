@@ -22,6 +22,7 @@ mod pieces;
 pub(crate) mod publish;
 mod read;
 pub(crate) mod stream;
+mod stream_info;
 mod subscribe;
 pub(crate) mod transaction;
 

@@ -217,3 +217,78 @@ async fn a_subscription_without_an_event_yet_finds_out_that_its_stream_is_shorte
         "expected an error, got {reported:?}"
     );
 }
+
+/// Cuts the subscription off, and lets it come back after these commands.
+async fn outage(rig: &Rig, commands: &[&str]) {
+    rig.proxy.refuse().await;
+    rig.proxy.cut(Cut::Finish).await;
+    let mut direct = rig.direct();
+    for command in commands {
+        direct.call(command);
+    }
+    rig.proxy.accept().await;
+}
+
+const MADE_AGAIN: [&str; 4] = [
+    "DEL orders",
+    "XADD orders 1-1 happened 0",
+    "XADD orders 1-2 happened 1",
+    "XADD orders 1-3 happened 2",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_made_again_is_known_though_the_event_that_was_seen_is_deleted() {
+    let rig = Rig::start(&[]);
+    rig.publish("orders", &["0", "1", "2"]);
+    let mut subscription = read(&rig, "orders:0", 3).await;
+    let commands = [&MADE_AGAIN[..], &["XTRIM orders MAXLEN 0"]].concat();
+    outage(&rig, &commands).await;
+    let error = error_at_end(&mut subscription).await;
+    assert!(
+        matches!(
+            &error,
+            Error::Replaced {
+                number: Some(2),
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_events_are_all_deleted_is_the_same_one() {
+    let rig = Rig::start(&[]);
+    rig.publish("orders", &["0", "1", "2"]);
+    let mut subscription = read(&rig, "orders:0", 3).await;
+    let commands = ["XTRIM orders MAXLEN 0", "PUBLISH orders happened 3"];
+    outage(&rig, &commands).await;
+    assert_eq!(next_data(&mut subscription, 3, 1).await, ["3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_which_no_event_was_seen_is_known_again() {
+    // One spec begins in the future, and one where nothing is kept.
+    for spec in ["orders:7", "orders"] {
+        for commands in [&MADE_AGAIN[..1], &MADE_AGAIN] {
+            let rig = Rig::start(&[]);
+            rig.publish("orders", &["0"]);
+            rig.direct().call("XTRIM orders MAXLEN 0");
+            let client = rig.client().await;
+            let mut subscription = subscribe(&client, &[spec]).await;
+            outage(&rig, commands).await;
+            let report = loop {
+                match within("the report", subscription.next()).await {
+                    Some(Ok(Item::CaughtUp { .. })) => {}
+                    other => break other.expect("it is reported"),
+                }
+            };
+            let is_as_expected = match commands.len() {
+                1 => matches!(&report, Ok(Item::Deleted { .. })),
+                _ => matches!(&report, Err(Error::Replaced { .. })),
+            };
+            assert!(is_as_expected, "{spec} {commands:?}: {report:?}");
+            expect_end(&mut subscription).await;
+        }
+    }
+}

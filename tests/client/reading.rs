@@ -4,7 +4,7 @@
 //! compared with the raw replies.
 
 use futures::TryStreamExt;
-use meilies_client::{Client, ErrorKind, EventId, Expect, StreamName};
+use meilies_client::{Client, ErrorKind, Expect, StreamName};
 use meilies_tests::resp::Value;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -193,24 +193,42 @@ async fn names_are_those_that_match() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_info_of_a_stream_is_its_first_and_last_event() {
+async fn the_info_of_a_stream_is_told_at_once() {
     let rig = Rig::start(&[]);
     let client = rig.client().await;
     rig.publish("others", &["x"]);
-    for (count, data) in ["first", "second", "third"].into_iter().enumerate() {
+    let mut ids = Vec::new();
+    for (count, data) in (0..).zip(["first", "second", "third"]) {
         rig.publish("orders", &[data]);
-        let events = rig.truth("orders");
         let info = client.stream_info("orders").await.expect("it is answered");
         let info = info.expect("the stream is there");
         assert_eq!(info.name.as_bytes(), b"orders");
-        assert_eq!(info.last_event_number, count as u64);
-        let first = info.first.expect("there is an event");
-        let last = info.last.expect("there is an event");
-        assert_eq!(Stored::from(&first), events[0]);
-        assert_eq!(Stored::from(&last), events[count]);
-        let id = EventId::parse(events[count].id.as_bytes()).expect("it is an id");
-        assert_eq!(last.id, id);
+        assert_eq!(info.last_event_number, Some(count));
+        assert_eq!((info.first_event_number, info.events), (Some(0), count + 1));
+        let last = rig.truth("orders").pop().expect("there is an event");
+        assert_eq!(info.last_id.to_string(), last.id);
+        assert!(info.created_at_ms <= info.last_id.milliseconds());
+        ids.push(info.stream_id);
     }
+    rig.direct().call("XTRIM orders MAXLEN 1");
+    let info = client.stream_info("orders").await.expect("it is answered");
+    let info = info.expect("the stream is there");
+    assert_eq!((info.first_event_number, info.events), (Some(2), 1));
+    rig.direct().call("XTRIM orders MAXLEN 0");
+    let info = client.stream_info("orders").await.expect("it is answered");
+    let info = info.expect("the stream is there");
+    assert_eq!((info.first_event_number, info.events), (None, 0));
+    assert_eq!(info.last_event_number, Some(2));
+    ids.push(info.stream_id);
+    // What is made again is another stream.
+    rig.direct().call("DEL orders");
+    rig.publish("orders", &["again"]);
+    let info = client.stream_info("orders").await.expect("it is answered");
+    let again = info.expect("the stream is there").stream_id;
+    assert!(
+        ids.iter().all(|id| *id == ids[0] && *id != again),
+        "{ids:?}"
+    );
     let info = client.stream_info("").await;
     expect_kind(info, ErrorKind::Argument);
 }

@@ -6,10 +6,12 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use meilies_client::{EventName, EventNumber, StreamName};
+use meilies_client::{EventId, EventName, EventNumber, StreamName};
 use meilies_protocol::{EventNameError, StreamNameError};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::content::Content;
 
 /// An event to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +20,10 @@ pub(crate) struct Line {
     pub(crate) stream: Bytes,
     /// Under which number, if that was said.
     pub(crate) number: Option<EventNumber>,
-    /// The event's name.
-    pub(crate) name: Bytes,
-    /// The event's data.
-    pub(crate) data: Bytes,
+    /// With which id, if that was said.
+    pub(crate) id: Option<EventId>,
+    /// What it holds.
+    pub(crate) content: Content,
 }
 
 /// Why a line is not an event to be published; follows the number of the line.
@@ -38,8 +40,12 @@ pub(crate) enum LineError {
     NoName,
     /// It has no data.
     NoData,
-    /// Such events cannot be published.
-    SeveralFields,
+    /// It has fields, and a name or data beside them.
+    NameAndFields,
+    /// There are no fields in `fields`.
+    NoField,
+    /// The id cannot be read, or is one that no event has.
+    Id,
     /// The stream cannot have this name.
     Stream(StreamNameError),
     /// The event cannot have this name.
@@ -52,10 +58,11 @@ impl fmt::Display for LineError {
             LineError::Form { column, reason } => write!(f, ", column {column}: {reason}"),
             LineError::NoName => f.write_str(": missing field `name`"),
             LineError::NoData => f.write_str(": missing field `data`"),
-            LineError::SeveralFields => f.write_str(
-                ": the event has `fields` in place of one name and data; such events cannot be \
-                 published yet",
-            ),
+            LineError::NameAndFields => {
+                f.write_str(": `fields` stand in place of `name` and `data`, not beside them")
+            }
+            LineError::NoField => f.write_str(": `fields` is empty"),
+            LineError::Id => f.write_str(": `id` is not <ms>-<seq> above 0-0"),
             LineError::Stream(error) => write!(f, ": {error}"),
             LineError::Name(error) => write!(f, ": {error}"),
         }
@@ -68,20 +75,42 @@ pub(crate) fn parse(line: &Bytes) -> Result<Line, LineError> {
         column: error.column(),
         reason: reason(&error),
     })?;
-    if form.fields.is_some() {
-        return Err(LineError::SeveralFields);
-    }
-    let name = form.name.ok_or(LineError::NoName)?;
-    let data = form.data.ok_or(LineError::NoData)?;
-    let parsed = Line {
-        stream: form.stream.into_bytes(line),
-        number: form.number,
-        name: name.into_bytes(line),
-        data: data.into_bytes(line),
+    let stream = form.stream.into_bytes(line);
+    StreamName::check_writable(&stream).map_err(LineError::Stream)?;
+    let id = match &form.id {
+        None => None,
+        Some(text) => Some(id(text)?),
     };
-    StreamName::check_writable(&parsed.stream).map_err(LineError::Stream)?;
-    EventName::check(&parsed.name).map_err(LineError::Name)?;
-    Ok(parsed)
+    let content = if let Some(fields) = form.fields {
+        if form.name.is_some() || form.data.is_some() {
+            return Err(LineError::NameAndFields);
+        }
+        let pair = |(name, value): (Text<'_>, Text<'_>)| {
+            let name = name.into_bytes(line);
+            (name, value.into_bytes(line))
+        };
+        let fields: Vec<_> = fields.into_iter().map(pair).collect();
+        if fields.is_empty() {
+            return Err(LineError::NoField);
+        }
+        Content::Fields(fields)
+    } else {
+        let name = form.name.ok_or(LineError::NoName)?.into_bytes(line);
+        let data = form.data.ok_or(LineError::NoData)?.into_bytes(line);
+        EventName::check(&name).map_err(LineError::Name)?;
+        Content::One(name, data)
+    };
+    Ok(Line {
+        stream,
+        number: form.number,
+        id,
+        content,
+    })
+}
+
+fn id(text: &str) -> Result<EventId, LineError> {
+    let id = EventId::parse(text.as_bytes()).map_err(|_| LineError::Id)?;
+    (id > EventId::MIN).then_some(id).ok_or(LineError::Id)
 }
 
 /// What serde says without the place, which is told in another way.
@@ -104,11 +133,12 @@ struct Form<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow)]
     data: Option<Text<'a>>,
-    fields: Option<IgnoredAny>,
+    #[serde(borrow)]
+    fields: Option<Vec<(Text<'a>, Text<'a>)>>,
     #[serde(rename = "position")]
     _position: Option<IgnoredAny>,
-    #[serde(rename = "id")]
-    _id: Option<IgnoredAny>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
     #[serde(rename = "time")]
     _time: Option<IgnoredAny>,
 }
@@ -179,8 +209,8 @@ mod tests {
         Line {
             stream: "orders".into(),
             number,
-            name: "created".into(),
-            data: Bytes::from_static(data),
+            id: None,
+            content: Content::One("created".into(), Bytes::from_static(data)),
         }
     }
 
@@ -200,7 +230,11 @@ mod tests {
             r#""data":"a\"\\\n\u0000\u001b\u00e9\ud83d\ude00é"}"#
         );
         let data = "a\"\\\n\0\x1bé😀é".as_bytes();
-        assert_eq!(read(text), Ok(line(Some(7), data)));
+        let exact = Line {
+            id: Some(EventId::new(1_700_000_000_000, 0)),
+            ..line(Some(7), data)
+        };
+        assert_eq!(read(text), Ok(exact));
         let text = concat!(
             r#"{"stream":"orders","number":18446744073709551615,"#,
             r#""name":{"base64":"Y3JlYXRlZA=="},"data":{"base64":"/wA="}}"#
@@ -213,7 +247,22 @@ mod tests {
         let text = Bytes::from_static(br#"{"stream":"s","name":"n","data":"data"}"#);
         let line = parse(&text).expect("a good line");
         let range = text.as_ptr_range();
-        assert!(range.contains(&line.data.as_ptr()));
+        let Content::One(_, data) = line.content else {
+            panic!("it has a name and data")
+        };
+        assert!(range.contains(&data.as_ptr()));
+    }
+
+    #[test]
+    fn fields_stand_in_place_of_name_and_data() {
+        let text =
+            r#"{"stream":"s","id":"5-7","fields":[["a","1"],["",{"base64":"/w=="}],["a",""]]}"#;
+        let line = read(text).expect("a good line");
+        assert_eq!(line.id, Some(EventId::new(5, 7)));
+        let fields: [(&str, &[u8]); 3] = [("a", b"1"), ("", b"\xff"), ("a", b"")];
+        let fields = fields.map(|(name, value)| (name.into(), Bytes::from_static(value)));
+        assert_eq!(line.content.bytes(), 4);
+        assert_eq!(line.content, Content::Fields(fields.to_vec()));
     }
 
     #[test]
@@ -263,8 +312,18 @@ mod tests {
                 "unknown field `key`",
             ),
             (
-                r#"{"stream":"s","fields":[["a","1"],["b","2"]]}"#,
-                "such events cannot be published",
+                r#"{"stream":"s","fields":[["a","1"],["b","2"]],"name":"n"}"#,
+                "not beside them",
+            ),
+            (r#"{"stream":"s","fields":[]}"#, "`fields` is empty"),
+            (r#"{"stream":"s","fields":[["a"]]}"#, "invalid length 1"),
+            (
+                r#"{"stream":"s","name":"n","data":"d","id":"5"}"#,
+                "`id` is not",
+            ),
+            (
+                r#"{"stream":"s","name":"n","data":"d","id":"0-0"}"#,
+                "`id` is not",
             ),
         ] {
             let refusal = read(text).expect_err(text).to_string();

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use meilies_client::{Client, Error, ErrorKind, EventNumber, Expect};
+use meilies_client::{Append, Client, Error, ErrorKind, EventId, Expect};
 
 use super::line::Line;
+use crate::content::Content;
 use crate::failure::Failure;
 use crate::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_EVENTS_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX};
 use crate::output::events;
@@ -31,15 +32,23 @@ struct Run {
     expect: Expect,
     /// What the next one would expect to follow the last.
     next: Expect,
-    events: Vec<(Bytes, Bytes)>,
+    events: Events,
     lines: Vec<u64>,
     bytes: usize,
+}
+
+/// The events of a run.
+enum Events {
+    /// Each with a name and data, and the id that it keeps.
+    Ones(Vec<(Option<EventId>, Bytes, Bytes)>),
+    /// One of several fields: these are appended one by one.
+    Fields(Option<EventId>, Vec<(Bytes, Bytes)>),
 }
 
 /// What became of a run.
 struct Answer {
     run: Settled,
-    outcome: Result<Vec<EventNumber>, Error>,
+    outcome: Result<(), Error>,
 }
 
 /// What is kept of a run that was sent.
@@ -93,7 +102,13 @@ impl Publisher {
     }
 
     /// Publishes a line behind those before it. Waits while too much is on its way.
-    pub(crate) async fn add(&mut self, number: u64, line: Line, expect: Expect) {
+    pub(crate) async fn add(
+        &mut self,
+        number: u64,
+        line: Line,
+        expect: Expect,
+        id: Option<EventId>,
+    ) {
         let fits = self
             .run
             .as_ref()
@@ -105,7 +120,7 @@ impl Publisher {
             }
         }
         let run = self.run.get_or_insert_with(|| Run::new(&line, expect));
-        run.add(number, line, expect);
+        run.add(number, line, expect, id);
     }
 
     /// Sends what has been collected.
@@ -121,7 +136,17 @@ impl Publisher {
         let client = self.client.clone();
         let (events, run) = run.settle();
         let call = async move {
-            let outcome = client.publish_many(&run.stream, events, run.expect).await;
+            let (stream, expect) = (&run.stream, run.expect);
+            let outcome = match events {
+                Events::Ones(events) => {
+                    let stored = client.publish_many_with_ids(stream, events, expect).await;
+                    stored.map(|_numbers| ())
+                }
+                Events::Fields(id, fields) => {
+                    let stored = client.append(stream, fields, Append { expect, id }).await;
+                    stored.map(|_id| ())
+                }
+            };
             Answer { run, outcome }
         };
         let mut call = call.boxed();
@@ -150,7 +175,7 @@ impl Publisher {
         self.events_in_flight -= run.lines.len();
         self.bytes_in_flight -= run.bytes;
         match outcome {
-            Ok(numbers) => self.stored += numbers.len() as u64,
+            Ok(()) => self.stored += run.lines.len() as u64,
             Err(error) if self.failed.is_none() => {
                 self.failed = Some(Failed {
                     place: run.place(&error),
@@ -206,7 +231,7 @@ impl Run {
             stream: line.stream.clone(),
             expect,
             next: expect,
-            events: Vec::new(),
+            events: Events::Ones(Vec::new()),
             lines: Vec::new(),
             bytes: 0,
         }
@@ -214,13 +239,15 @@ impl Run {
 
     fn takes(&self, line: &Line, expect: Expect) -> bool {
         let bytes = self.bytes + size(line);
-        self.stream == line.stream
+        matches!(self.events, Events::Ones(_))
+            && matches!(line.content, Content::One(..))
+            && self.stream == line.stream
             && self.next == expect
             && self.lines.len() < RUN_EVENTS_MAX
             && bytes <= RUN_BYTES_MAX
     }
 
-    fn add(&mut self, number: u64, line: Line, expect: Expect) {
+    fn add(&mut self, number: u64, line: Line, expect: Expect, id: Option<EventId>) {
         self.bytes += size(&line);
         self.next = match expect {
             Expect::None => Expect::Number(0),
@@ -228,10 +255,14 @@ impl Run {
             other => other,
         };
         self.lines.push(number);
-        self.events.push((line.name, line.data));
+        match (line.content, &mut self.events) {
+            (Content::One(name, data), Events::Ones(events)) => events.push((id, name, data)),
+            (Content::One(name, data), events) => *events = Events::Ones(vec![(id, name, data)]),
+            (Content::Fields(fields), events) => *events = Events::Fields(id, fields),
+        }
     }
 
-    fn settle(self) -> (Vec<(Bytes, Bytes)>, Settled) {
+    fn settle(self) -> (Events, Settled) {
         let settled = Settled {
             stream: self.stream,
             expect: self.expect,
@@ -245,5 +276,5 @@ impl Run {
 /// About what the event takes in memory and on the wire.
 fn size(line: &Line) -> usize {
     const FRAME_BYTES: usize = 128;
-    line.stream.len() + line.name.len() + line.data.len() + FRAME_BYTES
+    line.stream.len() + line.content.bytes() + FRAME_BYTES
 }

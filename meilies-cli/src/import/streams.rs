@@ -5,9 +5,10 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-use meilies_client::{Event, EventNumber, Expect, StreamInfo};
+use meilies_client::{Event, EventId, EventNumber, Expect, StreamInfo};
 
 use super::line::Line;
+use crate::ends::Ends;
 use crate::output::people::escaped;
 
 /// The streams of the lines that have come.
@@ -17,14 +18,24 @@ pub(crate) struct Streams {
 }
 
 #[derive(Debug)]
-enum Stream {
+struct Stream {
+    kind: Kind,
+    /// The last id that there is, or will be when what comes before is stored. Nothing once an
+    /// event got a new one: which, only the server knows.
+    last_id: Option<EventId>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// The server was asked, and no line has come.
+    Asked(Numbered),
     /// Its lines have numbers.
     Numbered(Numbered),
     /// Its lines have none.
     Appended,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Numbered {
     /// The number of the next event that is published.
     next: EventNumber,
@@ -33,13 +44,25 @@ struct Numbered {
     there: Vec<(EventNumber, u64)>,
 }
 
+/// What the server says of a stream at the beginning.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) info: StreamInfo,
+    pub(crate) ends: Ends,
+}
+
 /// What to do with a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The server has it.
     Skip,
     /// Its turn has come.
-    Publish(Expect),
+    Publish {
+        /// What is expected of its stream.
+        expect: Expect,
+        /// The id that it keeps.
+        id: Option<EventId>,
+    },
 }
 
 /// Why a line cannot be imported.
@@ -101,36 +124,67 @@ impl Streams {
         self.streams.contains_key(name)
     }
 
-    /// Takes what the server says of a stream whose lines have numbers.
-    pub(crate) fn add(&mut self, name: &[u8], info: Option<&StreamInfo>) {
-        let events = info.map(|info| [&info.first, &info.last]);
+    /// Takes what the server says of a stream, before its first line comes.
+    pub(crate) fn add(&mut self, name: &[u8], standing: Option<&Standing>) {
+        let events = standing.map(|standing| [&standing.ends.first, &standing.ends.last]);
         let events = events.into_iter().flatten().flatten();
+        let last = standing.and_then(|standing| standing.info.last_event_number);
         let numbered = Numbered {
-            next: info.map_or(0, |info| info.last_event_number + 1),
+            next: last.map_or(0, |last| last + 1),
             there: events
                 .map(|event| (event.number, of_event(event)))
                 .collect(),
         };
+        let stream = Stream {
+            kind: Kind::Asked(numbered),
+            last_id: Some(standing.map_or(EventId::MIN, |standing| standing.info.last_id)),
+        };
         // By itself: the lines that it comes from are long gone when it is still needed.
-        let name = Bytes::copy_from_slice(name);
-        self.streams.insert(name, Stream::Numbered(numbered));
+        self.streams.insert(Bytes::copy_from_slice(name), stream);
     }
 
-    /// Says what to do with a line, and counts on it to be done. If the line has a number its
-    /// stream was added before.
+    /// Says what to do with a line, and counts on it to be done. If the line has a number or an id
+    /// its stream was added before.
     pub(crate) fn place(&mut self, line: &Line) -> Result<Place, PlaceError> {
-        let Some(number) = line.number else {
-            return self.append(line);
-        };
-        let numbered = match self.streams.get_mut(&line.stream) {
-            Some(Stream::Numbered(numbered)) => numbered,
-            Some(Stream::Appended) | None => {
+        if !self.streams.contains_key(&line.stream) {
+            let stream = Stream {
+                kind: Kind::Appended,
+                last_id: None,
+            };
+            let name = Bytes::copy_from_slice(&line.stream);
+            self.streams.insert(name, stream);
+        }
+        let stream = self.streams.get_mut(&line.stream);
+        let stream = stream.expect("it was inserted if it was not there");
+        if let (Some(_), Kind::Asked(numbered)) = (line.number, &mut stream.kind) {
+            stream.kind = Kind::Numbered(std::mem::take(numbered));
+        }
+        let expect = match (line.number, &mut stream.kind) {
+            (Some(number), Kind::Numbered(numbered)) => numbered.expect(line, number)?,
+            (None, Kind::Asked(_) | Kind::Appended) => {
+                stream.kind = Kind::Appended;
+                Some(Expect::Any)
+            }
+            (Some(_), Kind::Asked(_) | Kind::Appended) | (None, Kind::Numbered(_)) => {
                 return Err(PlaceError::Mixed {
                     stream: line.stream.clone(),
                 });
             }
         };
-        let next = numbered.next;
+        Ok(match expect {
+            None => Place::Skip,
+            Some(expect) => Place::Publish {
+                expect,
+                id: stream.keep(line.id),
+            },
+        })
+    }
+}
+
+impl Numbered {
+    /// What is expected before a line with this number; nothing if it is there already.
+    fn expect(&mut self, line: &Line, number: EventNumber) -> Result<Option<Expect>, PlaceError> {
+        let next = self.next;
         if number > next {
             return Err(PlaceError::Gap {
                 stream: line.stream.clone(),
@@ -139,36 +193,29 @@ impl Streams {
             });
         }
         if number < next {
-            let mut same_number = numbered.there.iter().filter(|there| there.0 == number);
+            let mut same_number = self.there.iter().filter(|there| there.0 == number);
             if same_number.any(|there| there.1 != of_line(line)) {
                 return Err(PlaceError::Other {
                     stream: line.stream.clone(),
                     number,
                 });
             }
-            return Ok(Place::Skip);
+            return Ok(None);
         }
-        numbered.next += 1;
-        Ok(Place::Publish(match number.checked_sub(1) {
+        self.next += 1;
+        Ok(Some(match number.checked_sub(1) {
             None => Expect::None,
             Some(last) => Expect::Number(last),
         }))
     }
+}
 
-    fn append(&mut self, line: &Line) -> Result<Place, PlaceError> {
-        match self.streams.get(&line.stream) {
-            Some(Stream::Appended) => {}
-            Some(Stream::Numbered(_)) => {
-                return Err(PlaceError::Mixed {
-                    stream: line.stream.clone(),
-                });
-            }
-            None => {
-                let name = Bytes::copy_from_slice(&line.stream);
-                self.streams.insert(name, Stream::Appended);
-            }
-        }
-        Ok(Place::Publish(Expect::Any))
+impl Stream {
+    /// The id that a line keeps: its own if the stream can take it.
+    fn keep(&mut self, id: Option<EventId>) -> Option<EventId> {
+        let last = self.last_id?;
+        self.last_id = id.filter(|id| *id > last);
+        self.last_id
     }
 }
 
@@ -178,7 +225,7 @@ fn of_event(event: &Event) -> u64 {
 }
 
 fn of_line(line: &Line) -> u64 {
-    hash(std::iter::once((&line.name[..], &line.data[..])))
+    hash(line.content.fields())
 }
 
 fn hash<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> u64 {
@@ -189,17 +236,22 @@ fn hash<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use meilies_client::{EventId, StreamName};
+    use meilies_client::StreamName;
 
     use super::*;
+    use crate::content::Content;
 
     fn line(number: impl Into<Option<u64>>, data: &'static str) -> Line {
         Line {
             stream: "s".into(),
             number: number.into(),
-            name: "n".into(),
-            data: data.into(),
+            id: None,
+            content: Content::One("n".into(), data.into()),
         }
+    }
+
+    fn published(expect: Expect) -> Place {
+        Place::Publish { expect, id: None }
     }
 
     fn event(number: u64, data: &'static str) -> Event {
@@ -214,13 +266,22 @@ mod tests {
 
     fn streams(first: &Event, last: &Event) -> Streams {
         let mut streams = Streams::default();
-        let info = StreamInfo {
-            name: last.stream.clone(),
-            last_event_number: last.number,
-            first: Some(first.clone()),
-            last: Some(last.clone()),
+        let standing = Standing {
+            info: StreamInfo {
+                name: last.stream.clone(),
+                stream_id: 1,
+                last_event_number: Some(last.number),
+                first_event_number: Some(first.number),
+                events: last.number + 1,
+                last_id: last.id,
+                created_at_ms: 0,
+            },
+            ends: Ends {
+                first: Some(first.clone()),
+                last: Some(last.clone()),
+            },
         };
-        streams.add(b"s", Some(&info));
+        streams.add(b"s", Some(&standing));
         streams
     }
 
@@ -229,19 +290,16 @@ mod tests {
         let mut streams = Streams::default();
         streams.add(b"s", None);
         assert!(streams.is_known(&"s".into()) && !streams.is_known(&"t".into()));
-        assert_eq!(
-            streams.place(&line(0, "a")),
-            Ok(Place::Publish(Expect::None))
-        );
+        assert_eq!(streams.place(&line(0, "a")), Ok(published(Expect::None)));
         assert_eq!(
             streams.place(&line(1, "b")),
-            Ok(Place::Publish(Expect::Number(0)))
+            Ok(published(Expect::Number(0)))
         );
         // What was published meanwhile is there, too.
         assert_eq!(streams.place(&line(0, "a")), Ok(Place::Skip));
         assert_eq!(
             streams.place(&line(2, "c")),
-            Ok(Place::Publish(Expect::Number(1)))
+            Ok(published(Expect::Number(1)))
         );
     }
 
@@ -253,7 +311,7 @@ mod tests {
         assert_eq!(streams.place(&line(2, "c")), Ok(Place::Skip));
         assert_eq!(
             streams.place(&line(3, "d")),
-            Ok(Place::Publish(Expect::Number(2)))
+            Ok(published(Expect::Number(2)))
         );
     }
 
@@ -284,19 +342,38 @@ mod tests {
     #[test]
     fn lines_of_a_stream_are_all_of_one_kind() {
         let mut appended = Streams::default();
-        assert_eq!(
-            appended.place(&line(None, "a")),
-            Ok(Place::Publish(Expect::Any))
-        );
+        assert_eq!(appended.place(&line(None, "a")), Ok(published(Expect::Any)));
         assert!(appended.is_known(&"s".into()));
         assert!(matches!(
             appended.place(&line(1, "b")),
             Err(PlaceError::Mixed { .. })
         ));
         let mut numbered = streams(&event(0, "a"), &event(0, "a"));
+        assert_eq!(numbered.place(&line(0, "a")), Ok(Place::Skip));
         assert!(matches!(
             numbered.place(&line(None, "b")),
             Err(PlaceError::Mixed { .. })
         ));
+    }
+
+    #[test]
+    fn ids_are_kept_as_long_as_they_ascend() {
+        let mut streams = streams(&event(0, "a"), &event(2, "c"));
+        let mut place = |number, id: Option<(u64, u64)>| {
+            let line = Line {
+                id: id.map(|(ms, seq)| EventId::new(ms, seq)),
+                ..line(number, "x")
+            };
+            match streams.place(&line) {
+                Ok(Place::Publish { id, .. }) => id.map(|id| (id.ms, id.seq)),
+                other => panic!("{other:?}"),
+            }
+        };
+        // The last one is 1-2.
+        assert_eq!(place(3, Some((1, 3))), Some((1, 3)));
+        assert_eq!(place(4, Some((7, 0))), Some((7, 0)));
+        assert_eq!(place(5, Some((7, 0))), None);
+        // Now only the server knows the last one.
+        assert_eq!(place(6, Some((9, 0))), None);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use bytes::BytesMut;
 use futures::{StreamExt, TryStreamExt, future, stream};
-use meilies_client::{Client, Event, EventNumber, Item, Position, StreamName};
+use meilies_client::{Client, Event, EventId, EventNumber, Item, Position, StreamName};
 use meilies_protocol::{From, Source, Spec};
 
 use super::places::{Place, Places, gap};
@@ -21,14 +21,22 @@ pub(super) struct Current {
     scope: Scope,
     /// Whether it ends at the tail.
     until_caught_up: bool,
+    /// Whether events get new ids at the destination.
+    new_ids: bool,
 }
 
 impl Current {
-    pub(super) fn new(client: Client, scope: Scope, until_caught_up: bool) -> Current {
+    pub(super) fn new(
+        client: Client,
+        scope: Scope,
+        until_caught_up: bool,
+        new_ids: bool,
+    ) -> Current {
         Current {
             client,
             scope,
             until_caught_up,
+            new_ids,
         }
     }
 
@@ -56,7 +64,7 @@ impl Current {
     ) -> Result<Plan<'_>, Failure> {
         // Looked up first: what comes later has a higher position, and so is within what is read.
         let behind_tail = self.behind_tail(&Source::All).await?;
-        let mut places = Places::default();
+        let mut places = Places::new(self.new_ids);
         let mut start = behind_tail.max(from);
         let names = self.client.stream_names(None).await?;
         let there: HashSet<StreamName> =
@@ -90,7 +98,7 @@ impl Current {
         destination: &Client,
         wanted: &[Wanted],
     ) -> Result<Plan<'_>, Failure> {
-        let mut places = Places::default();
+        let mut places = Places::new(self.new_ids);
         let (mut specs, mut count) = (Vec::new(), 0);
         for Wanted { name, from, until } in wanted {
             let is_there = destination.last_event_number(name).await?.is_some();
@@ -153,8 +161,12 @@ impl Current {
             true => last_event(destination, name).await?,
             false => None,
         };
+        let last_id = match destination.stream_info(name).await? {
+            Some(info) => info.last_id,
+            None => EventId::MIN,
+        };
         let Some(last) = last else {
-            let place = Place::behind(base, 0);
+            let place = Place::behind(base, 0, last_id);
             let missing = self.first_at(name, place).await?;
             return Ok((place, missing));
         };
@@ -177,7 +189,7 @@ impl Current {
                 )));
             }
         }
-        let place = Place::behind(base, last.number + 1);
+        let place = Place::behind(base, last.number + 1, last_id);
         let missing = self.first_at(name, place).await?;
         Ok((place, missing))
     }

@@ -2,45 +2,70 @@
 
 use std::collections::HashMap;
 
-use meilies_client::{Event, EventNumber, StreamName};
+use meilies_client::{Event, EventId, EventNumber, StreamName};
 
 use super::Transfer;
+use crate::content::Content;
 use crate::failure::Failure;
 
 /// Which event of a stream comes next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// Its number at the source.
     pub(super) source: EventNumber,
     /// Its number at the destination.
     pub(super) destination: EventNumber,
+    /// The last id at the destination. Nothing once an event got a new one: which, only the
+    /// destination knows.
+    last_id: Option<EventId>,
 }
 
 impl Place {
-    /// The place behind so many events, the first of which has the number `base` at the source.
-    pub(super) fn behind(base: EventNumber, count: u64) -> Place {
+    /// The place behind so many events, the first of which has the number `base` at the source and
+    /// the last of which left this id at the destination.
+    pub(super) fn behind(base: EventNumber, count: u64, last_id: EventId) -> Place {
         Place {
             source: base.saturating_add(count),
             destination: count,
+            last_id: Some(last_id),
         }
+    }
+
+    /// The id that the next event keeps: its own if the destination can take it.
+    fn keep(&mut self, id: EventId) -> Option<EventId> {
+        self.last_id = self.last_id.filter(|last| id > *last).map(|_lower| id);
+        self.last_id
     }
 }
 
 /// The places of streams. One that is not known is at its beginning.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Places(HashMap<StreamName, Place>);
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    places: HashMap<StreamName, Place>,
+    /// Whether events get new ids at the destination.
+    new_ids: bool,
+}
 
 impl Places {
+    pub(super) fn new(new_ids: bool) -> Places {
+        Places {
+            places: HashMap::new(),
+            new_ids,
+        }
+    }
+
     pub(super) fn set(&mut self, stream: StreamName, place: Place) {
-        self.0.insert(stream, place);
+        self.places.insert(stream, place);
     }
 
     /// Takes an event of the source. Gives nothing if the destination has it.
     pub(super) fn take(&mut self, event: Event) -> Result<Option<Transfer>, Failure> {
-        if !self.0.contains_key(&event.stream) {
-            self.0.insert(event.stream.detached(), Place::default());
+        let beginning = Place::behind(0, 0, EventId::MIN);
+        if !self.places.contains_key(&event.stream) {
+            self.places.insert(event.stream.detached(), beginning);
         }
-        let place = self.0.entry(event.stream.clone()).or_default();
+        let place = self.places.entry(event.stream.clone());
+        let place = place.or_insert(beginning);
         if event.number < place.source {
             return Ok(None);
         }
@@ -50,30 +75,16 @@ impl Places {
         let number = place.destination;
         place.source += 1;
         place.destination += 1;
-        Ok(Some(transfer(event, number)?))
-    }
-}
-
-/// PUBLISH stores one name with one value.
-fn transfer(event: Event, number: EventNumber) -> Result<Transfer, Failure> {
-    let Event {
-        stream,
-        number: at_source,
-        mut fields,
-        ..
-    } = event;
-    let count = fields.len();
-    match fields.pop() {
-        Some((name, data)) if count == 1 => Ok(Transfer {
-            stream,
+        let id = match self.new_ids {
+            true => None,
+            false => place.keep(event.id),
+        };
+        Ok(Some(Transfer {
+            stream: event.stream,
             number,
-            name,
-            data,
-        }),
-        _ => Err(Failure::Input(format!(
-            "event {at_source} of '{stream}' has {count} fields: only events with a name and data \
-             can be published"
-        ))),
+            id,
+            content: Content::of(event.fields),
+        }))
     }
 }
 
@@ -87,7 +98,7 @@ pub(super) fn gap(stream: &StreamName, missing: EventNumber, found: EventNumber)
 
 #[cfg(test)]
 mod tests {
-    use meilies_client::{Bytes, EventId};
+    use meilies_client::Bytes;
 
     use super::*;
 
@@ -113,8 +124,8 @@ mod tests {
 
     #[test]
     fn what_is_there_is_left_out_and_the_rest_is_numbered() {
-        let mut places = Places::default();
-        places.set(name("a"), Place::behind(5, 2));
+        let mut places = Places::new(false);
+        places.set(name("a"), Place::behind(5, 2, EventId::MIN));
         assert_eq!(number(&mut places, "a", 5), None);
         assert_eq!(number(&mut places, "a", 6), None);
         assert_eq!(number(&mut places, "a", 7), Some(2));
@@ -125,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_gap_stops_before_anything_behind_it_is_copied() {
-        let mut places = Places::default();
+        let mut places = Places::new(false);
         assert_eq!(number(&mut places, "a", 0), Some(0));
         let failure = places.take(event("a", 2, 1)).expect_err("1 is missing");
         assert!(
@@ -136,14 +147,27 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_several_fields_cannot_be_published() {
-        for fields in [0, 2] {
-            let taken = Places::default().take(event("a", 0, fields));
-            let text = taken.expect_err("no event of PUBLISH").to_string();
-            assert!(
-                text.contains(&format!("event 0 of 'a' has {fields} fields")),
-                "{text}"
-            );
+    fn ids_are_kept_as_long_as_they_ascend() {
+        // The events have the ids 1-0, 1-1 ….
+        let ids = |places: &mut Places| {
+            [0, 1, 2].map(|number| {
+                let taken = places.take(event("a", number, 1)).expect("no gap");
+                taken.expect("it is not there").id.map(|id| id.seq)
+            })
+        };
+        let mut places = Places::new(false);
+        assert_eq!(ids(&mut places), [Some(0), Some(1), Some(2)]);
+        places.set(name("a"), Place::behind(0, 0, EventId::new(1, 0)));
+        assert_eq!(ids(&mut places), [None, None, None]);
+        assert_eq!(ids(&mut Places::new(true)), [None, None, None]);
+    }
+
+    #[test]
+    fn an_event_keeps_all_its_fields() {
+        for fields in [1, 2] {
+            let taken = Places::new(false).take(event("a", 0, fields));
+            let transfer = taken.expect("no gap").expect("it is not there");
+            assert_eq!(transfer.content.fields().count(), fields);
         }
     }
 }

@@ -141,7 +141,7 @@ async fn copy(
                     refused = Some(error);
                     end = end.or(Some(Ok(End::Done)));
                 }
-                Some(Ok(_)) => stored(window.is_empty()),
+                Some(Ok(())) => stored(window.is_empty()),
                 _ => {}
             },
             event = events.next(), if end.is_none() && window.has_room() => match event {

@@ -3,9 +3,10 @@
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
-use meilies_client::{Client, Error, EventNumber, Expect};
+use meilies_client::{Append, Client, Error, Expect};
 
 use super::Transfer;
+use crate::content::Content;
 use crate::failure::Failure;
 use crate::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_EVENTS_MAX};
 
@@ -20,7 +21,7 @@ pub(super) struct Window {
 }
 
 /// How a publish ended, and how many bytes it had.
-type Ended = (usize, Result<EventNumber, Error>);
+type Ended = (usize, Result<(), Error>);
 
 impl Window {
     pub(super) async fn open(client: Client) -> Result<Window, Failure> {
@@ -47,7 +48,7 @@ impl Window {
     /// Sends an event, unless the destination is known to refuse it: those behind it would be
     /// stored, and what comes before them would not.
     pub(super) fn push(&mut self, event: Transfer) -> Result<(), Failure> {
-        let bytes = event.name.len() + event.data.len();
+        let bytes = event.content.bytes();
         if let Some(limit) = self.event_bytes_max
             && bytes > limit
         {
@@ -71,15 +72,25 @@ impl Window {
                 .number
                 .checked_sub(1)
                 .map_or(Expect::None, Expect::Number);
-            let stored = client.publish(&event.stream, &event.name, &event.data, expect);
-            (bytes, stored.await)
+            let stored = match (&event.content, event.id) {
+                (Content::One(name, data), None) => {
+                    let number = client.publish(&event.stream, name, data, expect);
+                    number.await.map(|_number| ())
+                }
+                (content, id) => {
+                    let append = Append { expect, id };
+                    let id = client.append(&event.stream, content.fields(), append);
+                    id.await.map(|_id| ())
+                }
+            };
+            (bytes, stored)
         };
         self.in_flight.push_back(Box::pin(publish));
         Ok(())
     }
 
     /// How the oldest publish ended; nothing if there is none. May be dropped.
-    pub(super) async fn next(&mut self) -> Option<Result<EventNumber, Error>> {
+    pub(super) async fn next(&mut self) -> Option<Result<(), Error>> {
         let (bytes, stored) = self.in_flight.next().await?;
         self.bytes -= bytes;
         Some(stored)

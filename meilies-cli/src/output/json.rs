@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use meilies_client::Event;
+use meilies_client::{Event, EventName};
 
 use super::time::Times;
 
@@ -43,14 +43,7 @@ impl Writer {
         number(out, event.id.seq);
         out.extend_from_slice(b"\",\"time\":");
         self.time(out, event.id.ms);
-        if let [(name, data)] = event.fields.as_slice() {
-            out.extend_from_slice(b",\"name\":");
-            bytes(out, name);
-            out.extend_from_slice(b",\"data\":");
-            bytes(out, data);
-        } else {
-            fields(out, &event.fields);
-        }
+        content(out, &event.fields);
         out.push(b'}');
     }
 
@@ -66,7 +59,21 @@ impl Writer {
     }
 }
 
-/// What an event has that `PUBLISH` did not store: not one pair of a name and data.
+/// Appends what an event holds, as further fields of an object.
+pub(crate) fn content<B: AsRef<[u8]>>(out: &mut Vec<u8>, held: &[(B, B)]) {
+    if let [(name, data)] = held
+        && EventName::check(name.as_ref()).is_ok()
+    {
+        out.extend_from_slice(b",\"name\":");
+        bytes(out, name.as_ref());
+        out.extend_from_slice(b",\"data\":");
+        bytes(out, data.as_ref());
+    } else {
+        fields(out, held);
+    }
+}
+
+/// What an event has that `PUBLISH` cannot store: not one pair of a name and data.
 fn fields<B: AsRef<[u8]>>(out: &mut Vec<u8>, fields: &[(B, B)]) {
     out.extend_from_slice(b",\"fields\":[");
     for (index, (name, value)) in fields.iter().enumerate() {

@@ -74,7 +74,7 @@ fn what_is_exported_is_imported_exactly() {
     source.restart();
     assert_eq!(source.export(), lines);
     let again = target.run_with(&["--json", "import"], source.export().as_bytes());
-    let expected = format!("{{\"imported\":0,\"skipped\":{count}}}\n");
+    let expected = format!("{{\"imported\":0,\"skipped\":{count},\"new_ids\":0}}\n");
     assert_eq!(told(&again), good(&expected));
     assert_eq!(content(&target), content(&source));
 }

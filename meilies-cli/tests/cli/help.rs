@@ -8,13 +8,14 @@ use tempfile::TempDir;
 
 use super::harness::{Server, finish, good, program, told};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "publish",
     "subscribe",
     "read",
     "last-event-number",
     "stream-names",
     "info",
+    "group",
     "export",
     "import",
     "migrate",
@@ -27,11 +28,16 @@ const COMMANDS: [&str; 14] = [
 
 /// What can be done: each has a help and a manual page of its own.
 fn works() -> Vec<Vec<&'static str>> {
-    let commands = COMMANDS.into_iter().filter(|command| *command != "bench");
+    let has_parts = |command: &&str| ["bench", "group"].contains(command);
+    let commands = COMMANDS.into_iter().filter(|command| !has_parts(command));
     let benches = ["publish", "replay", "fan-out"];
+    let groups = [
+        "create", "destroy", "info", "read", "ack", "pending", "claim",
+    ];
     commands
         .map(|command| vec![command])
         .chain(benches.map(|bench| vec!["bench", bench]))
+        .chain(groups.map(|group| vec!["group", group]))
         .collect()
 }
 

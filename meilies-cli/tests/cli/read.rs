@@ -121,19 +121,24 @@ fn info_of_a_stream_has_its_ends() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "stream             orders");
     assert_eq!(lines[1], "last event number  3");
-    assert!(lines[2].starts_with("first event        0  ") && lines[2].ends_with("  n  0"));
-    assert!(lines[3].starts_with("last event         4  ") && lines[3].ends_with("  n  4"));
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[2], "events             4");
+    assert!(lines[3].starts_with("stream id          "), "{text}");
+    assert!(lines[4].starts_with("last id            "), "{text}");
+    assert!(lines[5].starts_with("created            "), "{text}");
+    assert!(lines[6].starts_with("first event        0  ") && lines[6].ends_with("  n  0"));
+    assert!(lines[7].starts_with("last event         4  ") && lines[7].ends_with("  n  4"));
+    assert_eq!(lines.len(), 8);
 
     let events = server.export();
     let events: Vec<&str> = events.lines().collect();
-    assert_eq!(
-        server.print(&["info", "orders", "--json"]),
-        format!(
-            "{{\"stream\":\"orders\",\"last_event_number\":3,\"first\":{},\"last\":{}}}\n",
-            events[0], events[4]
-        )
-    );
+    let json = server.print(&["info", "orders", "--json"]);
+    for part in [
+        "{\"stream\":\"orders\",\"stream_id\":".to_owned(),
+        ",\"last_event_number\":3,\"first_event_number\":0,\"events\":4,".to_owned(),
+        format!(",\"first\":{},\"last\":{}}}\n", events[0], events[4]),
+    ] {
+        assert!(json.contains(&part), "{json}");
+    }
     let (code, stdout, stderr) = told(&server.run(&["info", "none"]));
     assert_eq!((code, stdout.as_str()), (Some(4), ""));
     assert_eq!(stderr, "meilies-cli: there is no stream 'none'\n");

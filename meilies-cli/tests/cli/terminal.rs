@@ -69,7 +69,10 @@ fn progress_is_shown_on_a_terminal_only() {
     let path = path.to_str().expect("the path is text");
     for (arguments, stdout) in [
         (&["export"][..], lines.as_str()),
-        (&["import", path, "--renumber"], "1 event was imported\n"),
+        (
+            &["import", path, "--renumber"],
+            "1 event was imported, 1 of them with a new id\n",
+        ),
     ] {
         let terminal = Terminal::new();
         let mut command = server.command(arguments);

@@ -1,14 +1,15 @@
 //! Where each spec of a subscription stands: what makes it possible to go on behind the last event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use meilies_protocol::{
-    Event, EventId, EventNumber, From, GivenSpec, Incoming, Position, Push, Source, Spec, Value,
+    Event, EventId, EventNumber, From, GivenSpec, Incoming, Position, Push, Request, Source, Spec,
+    StreamName, Value,
 };
 
 use super::Item;
-use crate::Error;
+use crate::{Error, StreamInfo};
 
 /// The specs of a subscription, each with its state.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub(super) struct Cursors {
     by_source: HashMap<Bytes, usize>,
     /// The one that had the last event: most often it has the next one as well.
     recent: usize,
+    /// Streams of which the server is to be asked which ones they are.
+    unasked: Vec<StreamName>,
+    /// Those of which it was asked over the connection that stands, in order.
+    asked: VecDeque<StreamName>,
 }
 
 /// A spec and how far it has come.
@@ -32,7 +37,21 @@ pub(super) struct Cursor {
     next: Option<EventNumber>,
     /// The last event that was seen, or that there was when the subscription began.
     seen: Option<Seen>,
+    binding: Binding,
     is_over: bool,
+}
+
+/// Which stream a cursor follows: names may come to stand for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Binding {
+    /// That is not known, for instance because there is no stream yet.
+    Unknown,
+    /// The name stood for this one, if for any, before the server was told to follow it.
+    Before(Option<u64>),
+    /// The server is being asked.
+    Asked,
+    /// This one. It stays so for ever.
+    Known(u64),
 }
 
 /// An event by which the stream is known again.
@@ -60,6 +79,7 @@ impl Cursors {
             given,
             next: None,
             seen: None,
+            binding: Binding::Unknown,
             is_over: false,
         });
         let all: Vec<Cursor> = cursors.collect();
@@ -70,6 +90,8 @@ impl Cursors {
             all,
             by_source,
             recent: 0,
+            unasked: Vec::new(),
+            asked: VecDeque::new(),
         }
     }
 
@@ -83,10 +105,64 @@ impl Cursors {
         self.all.iter_mut().filter(|cursor| !cursor.is_over)
     }
 
+    /// Sends the questions that came up with what was taken: which stream it is that an event is
+    /// of. If they cannot be sent now, they come up again with the next events.
+    pub(super) fn ask<E>(&mut self, send: impl FnOnce(&[u8]) -> Result<bool, E>) -> Result<(), E> {
+        if self.unasked.is_empty() {
+            return Ok(());
+        }
+        let mut output = BytesMut::new();
+        for stream in &self.unasked {
+            let stream = stream.clone();
+            Request::StreamInfo { stream }.encode(&mut output);
+        }
+        let is_sent = send(&output)?;
+        for stream in std::mem::take(&mut self.unasked) {
+            if is_sent {
+                self.asked.push_back(stream);
+            } else if let Some(cursor) = self.find(stream.as_bytes()) {
+                cursor.binding = Binding::Unknown;
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is lost, and with it the answers.
+    pub(super) fn forget_questions(&mut self) {
+        self.unasked.clear();
+        self.asked.clear();
+        for cursor in &mut self.all {
+            if !matches!(cursor.binding, Binding::Known(_)) {
+                cursor.binding = Binding::Unknown;
+            }
+        }
+    }
+
+    fn take_answer(&mut self, reply: &Value) {
+        let Some(stream) = self.asked.pop_front() else {
+            return;
+        };
+        let info = StreamInfo::from_reply(stream.clone(), reply);
+        let Some(cursor) = self.find(stream.as_bytes()) else {
+            return;
+        };
+        // If it was replaced meanwhile, the server says next that the one before is deleted.
+        cursor.binding = match info {
+            Ok(Some(info)) => Binding::Known(info.stream_id),
+            Ok(None) | Err(_) => Binding::Unknown,
+        };
+    }
+
     /// Takes what came, and says what of it the caller is to have.
     pub(super) fn take(&mut self, incoming: Incoming) -> Option<Result<Item, Error>> {
         match incoming {
             Incoming::Push(push) => self.take_push(push),
+            Incoming::Value(reply @ (Value::Map(_) | Value::Nil | Value::Error(_)))
+                if !self.asked.is_empty() =>
+            {
+                self.take_answer(&reply);
+                None
+            }
             // The reply to a ping, and what a later server may have to say.
             Incoming::Value(Value::Error(_) | Value::SimpleString(_) | Value::Push(_)) => None,
             Incoming::Value(value) => Some(Err(Error::from_reply(&value))),
@@ -98,9 +174,12 @@ impl Cursors {
             Push::Event(event) => {
                 let cursor = self.find(event.stream.as_bytes())?;
                 let number = event.number;
-                cursor
-                    .pass(number, mark(&event))
-                    .then_some(Ok(Item::Event(event)))
+                let is_new = cursor.pass(number, mark(&event));
+                if is_new && cursor.binding == Binding::Unknown {
+                    cursor.binding = Binding::Asked;
+                    self.unasked.push(event.stream.detached());
+                }
+                is_new.then_some(Ok(Item::Event(event)))
             }
             Push::Pevent { source, event } => {
                 let cursor = self.find(&source)?;
@@ -217,36 +296,91 @@ impl Cursor {
         }
     }
 
-    /// Compares what was seen with what the server has now: the number of the last event, and the
-    /// mark of the one that was seen last, if it can be read. Says what is wrong.
-    pub(super) fn compare(
+    /// The stream that it follows, unless it follows all.
+    pub(super) fn stream(&self) -> Option<&StreamName> {
+        match &self.given.spec.source {
+            Source::All => None,
+            Source::Stream(name) => Some(name),
+        }
+    }
+
+    /// For a cursor of all streams: compares what was seen with what the server has now, the last
+    /// position and the mark of the event that was seen last, if it can be read. Says what is
+    /// wrong.
+    pub(super) fn compare_all(
         &mut self,
-        seen: Seen,
-        last: Option<EventNumber>,
+        last: Option<Position>,
         there: Option<Mark>,
     ) -> Option<Result<Item, Error>> {
-        let differs = matches!((seen.mark, there), (Some(seen), Some(there)) if seen != there);
-        let is_short = last.is_none_or(|last| last < seen.number);
-        if !differs && !is_short {
-            return None;
+        let is_other = self.is_short(last) || self.differs(there);
+        let reason = "the event that was seen there is not there any more";
+        is_other.then(|| Err(self.diverge(reason)))
+    }
+
+    /// Compares the stream that was followed with the one that the name stands for now, before the
+    /// server is told to follow it. Says what is wrong. An older copy of a store may know the same
+    /// stream with other events, so these are compared, too.
+    pub(super) fn compare(
+        &mut self,
+        info: Option<&StreamInfo>,
+        there: Option<Mark>,
+    ) -> Option<Result<Item, Error>> {
+        let last = info.and_then(|info| info.last_event_number);
+        let id = info.map(|info| info.stream_id);
+        if self.is_other(id) || self.is_short(last) || self.differs(there) {
+            return Some(self.end_as_other(id));
         }
-        if self.given.spec.source == Source::All {
-            let reason = "the event that was seen there is not there any more";
-            return Some(Err(self.diverge(reason)));
+        if !matches!(self.binding, Binding::Known(_)) {
+            self.binding = Binding::Before(id);
         }
+        None
+    }
+
+    /// Compares again, after the server has begun to follow the stream: if the name stands for the
+    /// same one as before, it is the one that is followed.
+    pub(super) fn confirm(&mut self, id: Option<u64>) -> Option<Result<Item, Error>> {
+        if self.is_other(id) {
+            return Some(self.end_as_other(id));
+        }
+        if let Binding::Before(before) = self.binding {
+            self.binding = match id {
+                Some(id) if before == Some(id) => Binding::Known(id),
+                _ => Binding::Unknown,
+            };
+        }
+        None
+    }
+
+    fn is_other(&self, id: Option<u64>) -> bool {
+        matches!(self.binding, Binding::Known(known) if id != Some(known))
+    }
+
+    fn is_short(&self, last: Option<EventNumber>) -> bool {
+        self.seen
+            .is_some_and(|seen| last.is_none_or(|last| last < seen.number))
+    }
+
+    fn differs(&self, there: Option<Mark>) -> bool {
+        let mark = self.seen.and_then(|seen| seen.mark);
+        matches!((mark, there), (Some(seen), Some(there)) if seen != there)
+    }
+
+    /// The stream is gone, or another one has its name.
+    fn end_as_other(&mut self, id: Option<u64>) -> Result<Item, Error> {
         self.is_over = true;
         let source_name = Bytes::copy_from_slice(self.source());
-        let number = seen.number;
-        Some(match last {
+        let number = self.seen.map(|seen| seen.number);
+        match id {
+            // As the server says it.
             None => Ok(Item::Deleted {
                 stream: source_name,
-                number,
+                number: number.unwrap_or_else(|| self.next.unwrap_or(0).saturating_sub(1)),
             }),
             Some(_) => Err(Error::Replaced {
                 source_name,
                 number,
             }),
-        })
+        }
     }
 
     /// An event came: says whether it is a new one.

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use meilies_protocol::{Incoming, ReplyError, Request};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::cursor::Cursors;
 use crate::Error;
 use crate::builder::Options;
 use crate::connection::{Connection, closed, lost};
@@ -16,13 +17,20 @@ use crate::connection::{Connection, closed, lost};
 #[derive(Debug)]
 pub(super) struct Link {
     connection: Connection,
-    /// What is wrong with the bytes that came, until it is told.
-    failed: Option<ReplyError>,
+    /// What is wrong with the connection, until it is told.
+    failed: Option<Failure>,
     heard_at: Instant,
     /// When the server was asked whether it is there, and has not said anything since.
     asked_at: Option<Instant>,
     /// Wakes when it is time to ask, or to give up.
     alarm: Pin<Box<Sleep>>,
+}
+
+/// See [`Link::failed`].
+#[derive(Debug)]
+enum Failure {
+    Reply(ReplyError),
+    Write(io::Error),
 }
 
 impl Link {
@@ -45,7 +53,7 @@ impl Link {
         match self.connection.input.next() {
             Ok(incoming) => incoming,
             Err(error) => {
-                self.failed = Some(error);
+                self.failed = Some(Failure::Reply(error));
                 None
             }
         }
@@ -56,8 +64,10 @@ impl Link {
         waking: &mut Context<'_>,
         options: &Options,
     ) -> Poll<Result<Incoming, Error>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Err(error.into()));
+        match self.failed.take() {
+            None => {}
+            Some(Failure::Reply(error)) => return Poll::Ready(Err(error.into())),
+            Some(Failure::Write(error)) => return Poll::Ready(Err(lost(options, error))),
         }
         let Connection { socket, input, .. } = &mut self.connection;
         loop {
@@ -98,7 +108,7 @@ impl Link {
                     limit: options.request_timeout,
                 });
             } else {
-                if let Err(error) = self.ask() {
+                if let Err(error) = self.ping() {
                     return Poll::Ready(lost(options, error));
                 }
                 self.asked_at = Some(now);
@@ -108,15 +118,27 @@ impl Link {
         Poll::Pending
     }
 
-    fn ask(&mut self) -> io::Result<()> {
+    /// Sends the questions that came up. A failure is left for who waits.
+    pub(super) fn ask(&mut self, cursors: &mut Cursors) {
+        if let Err(error) = cursors.ask(|questions| self.send(questions)) {
+            self.failed = Some(Failure::Write(error));
+        }
+    }
+
+    fn ping(&mut self) -> io::Result<()> {
         let mut ping = BytesMut::new();
         Request::Ping { message: None }.encode(&mut ping);
-        match self.connection.socket.try_write(&ping) {
-            Ok(written) if written == ping.len() => Ok(()),
+        // If the server takes nothing, it will not answer either, and is given up in time.
+        self.send(&ping).map(|_is_sent| ())
+    }
+
+    /// Sends all of it, or nothing if there is no room now. Says which.
+    fn send(&mut self, output: &[u8]) -> io::Result<bool> {
+        match self.connection.socket.try_write(output) {
+            Ok(written) if written == output.len() => Ok(true),
             // Half of a command would make the next one unreadable.
             Ok(_) => Err(io::ErrorKind::WriteZero.into()),
-            // The server takes nothing: it will not answer either, and is given up in time.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }
     }

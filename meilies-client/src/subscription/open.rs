@@ -2,28 +2,33 @@
 //!
 //! Specs that name only what is new are sent first, and their caught-up pushes waited for: these
 //! say where each one goes on if the connection is lost before its first event. Before a spec goes
-//! on, the server is asked, over the same connection, for the last event that was seen: if it is
-//! another one now, numbers do not mean what they did. What is pushed before the last confirmation
-//! is held: that is little, for a SUBSCRIBE confirms all its specs at once.
+//! on, the server is asked, over the same connection, which stream the name stands for and for the
+//! last event that was seen: if one is another one now, numbers do not mean what they did.
+//!
+//! SUBSCRIBE follows the stream that the name stands for at that moment. So the server is asked
+//! before and after it: only if both times it is the same stream, it is that one which is followed.
+//! What is pushed between SUBSCRIBE and the last answer is held and given only then. That is
+//! little: SUBSCRIBE confirms all its specs at once, and so few questions are sent together that
+//! the server answers them before it goes on pushing.
 
 use std::collections::VecDeque;
 use std::slice;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{Event, EventNumber, Incoming, Push, Request, StreamName, Value};
+use meilies_protocol::{Event, EventNumber, Incoming, Push, Request, Source, StreamName, Value};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Item;
 use super::cursor::{Cursors, Mark, mark};
 use super::link::Link;
-use crate::Error;
 use crate::builder::Options;
 use crate::connection::{Connection, closed, lost};
 use crate::lifecycle::{Change, ConnectionKind};
 use crate::limits::QUESTIONS_AT_ONCE;
 use crate::reconnect::{Attempts, is_final};
+use crate::{Error, StreamInfo};
 
 /// A connection over which every spec is confirmed.
 pub(super) struct Opened {
@@ -81,6 +86,8 @@ struct Opening {
     options: Arc<Options>,
     cursors: Cursors,
     held: VecDeque<Result<Item, Error>>,
+    /// What was pushed before it was known whether the streams are the right ones.
+    early: Option<Vec<Incoming>>,
 }
 
 impl Opening {
@@ -89,6 +96,7 @@ impl Opening {
             options,
             cursors,
             held: VecDeque::new(),
+            early: None,
         }
     }
 
@@ -104,6 +112,8 @@ impl Opening {
 
     async fn attempt(&mut self) -> Result<Link, Error> {
         let mut connection = Connection::open(&self.options).await?;
+        self.early = None;
+        self.cursors.forget_questions();
         self.compare_epochs(connection.epoch);
         for cursor in self.cursors.live() {
             if let Some(item) = cursor.end_if_done() {
@@ -112,8 +122,17 @@ impl Opening {
         }
         let resumed = self.sources(|is_new_only| !is_new_only);
         let new_only = self.sources(|is_new_only| is_new_only);
+        for portion in portions(&new_only, &resumed) {
+            self.compare(&mut connection, portion).await?;
+        }
         self.subscribe_new_only(&mut connection, &new_only).await?;
-        self.resume(&mut connection, &resumed).await?;
+        self.subscribe_resumed(&mut connection, &resumed).await?;
+        for portion in portions(&new_only, &resumed) {
+            self.confirm(&mut connection, portion).await?;
+        }
+        for incoming in self.early.take().unwrap_or_default() {
+            self.held.extend(self.cursors.take(incoming));
+        }
         Ok(Link::new(connection, &self.options))
     }
 
@@ -153,32 +172,6 @@ impl Opening {
                 return Err(Error::from_reply(&value));
             }
         }
-        for portion in sources.chunks(QUESTIONS_AT_ONCE) {
-            self.know(connection, portion).await?;
-        }
-        Ok(())
-    }
-
-    /// Asks for the events behind which these resume, to know them again.
-    async fn know(&mut self, connection: &mut Connection, sources: &[Bytes]) -> Result<(), Error> {
-        let mut seen = Vec::new();
-        let mut output = BytesMut::new();
-        for source in sources {
-            let Some(cursor) = self.cursors.find(source) else {
-                continue;
-            };
-            if let Some(last) = cursor.seen().filter(|seen| seen.mark.is_none()) {
-                read_event(cursor.spec_of(last)).encode(&mut output);
-                seen.push((source, last.number));
-            }
-        }
-        self.write(connection, &output).await?;
-        for (source, number) in seen {
-            let reply = self.reply(connection).await?;
-            if let (Some(mark), Some(cursor)) = (found(reply)?, self.cursors.find(source)) {
-                cursor.know(number, mark);
-            }
-        }
         Ok(())
     }
 
@@ -195,15 +188,14 @@ impl Opening {
         false
     }
 
-    /// Makes sure that the numbers of these mean what they did, and sends those that go on.
-    async fn resume(
+    /// Sends the specs that begin at a number. What is pushed from here on waits until it is known
+    /// that the streams are the right ones.
+    async fn subscribe_resumed(
         &mut self,
         connection: &mut Connection,
         sources: &[Bytes],
     ) -> Result<(), Error> {
-        for portion in sources.chunks(QUESTIONS_AT_ONCE) {
-            self.compare(connection, portion).await?;
-        }
+        self.early = Some(Vec::new());
         let mut unconfirmed = self.send_specs(connection, sources).await?;
         while unconfirmed > 0 {
             if let Some(value) = self.take_next(connection, &mut unconfirmed).await? {
@@ -222,23 +214,77 @@ impl Opening {
         let mut output = BytesMut::new();
         let mut asked = Vec::new();
         for source in sources {
-            let Some(seen) = self.cursors.find(source).and_then(|cursor| cursor.seen()) else {
+            let Some(cursor) = self.cursors.find(source) else {
                 continue;
             };
-            let stream = StreamName::parse(source.clone())?;
-            Request::LastEventNumber { stream }.encode(&mut output);
-            if let Some(cursor) = self.cursors.find(source) {
+            let (stream, seen) = (cursor.stream().cloned(), cursor.seen());
+            match &stream {
+                Some(stream) => stream_info(stream).encode(&mut output),
+                // Nothing is known of all streams before something was seen.
+                None if seen.is_none() => continue,
+                None => last_position()?.encode(&mut output),
+            }
+            if let Some(seen) = seen {
                 read_event(cursor.spec_of(seen)).encode(&mut output);
             }
-            asked.push((source, seen));
+            asked.push((source, stream, seen.is_some()));
         }
         self.write(connection, &output).await?;
-        for (source, seen) in asked {
-            let last = number(&self.reply(connection).await?)?;
-            let there = found(self.reply(connection).await?)?;
-            let cursor = self.cursors.find(source);
-            if let Some(verdict) = cursor.and_then(|cursor| cursor.compare(seen, last, there)) {
-                self.held.push_back(verdict);
+        for (source, stream, has_seen) in asked {
+            let reply = self.reply(connection).await?;
+            let there = match has_seen {
+                true => found(self.reply(connection).await?)?,
+                false => None,
+            };
+            let Some(cursor) = self.cursors.find(source) else {
+                continue;
+            };
+            let verdict = match stream {
+                Some(name) => cursor.compare(StreamInfo::from_reply(name, &reply)?.as_ref(), there),
+                None => cursor.compare_all(number(&reply)?, there),
+            };
+            self.held.extend(verdict);
+        }
+        Ok(())
+    }
+
+    /// Asks once more which streams these are, now that they are followed, and for the events
+    /// behind which those resume that give only what is new, to know them again.
+    async fn confirm(
+        &mut self,
+        connection: &mut Connection,
+        sources: &[Bytes],
+    ) -> Result<(), Error> {
+        let mut output = BytesMut::new();
+        let mut asked = Vec::new();
+        for source in sources {
+            let Some(cursor) = self.cursors.find(source) else {
+                continue;
+            };
+            let stream = cursor.stream().cloned();
+            if let Some(stream) = &stream {
+                stream_info(stream).encode(&mut output);
+            }
+            let unknown = cursor.seen().filter(|seen| seen.mark.is_none());
+            if let Some(seen) = unknown {
+                read_event(cursor.spec_of(seen)).encode(&mut output);
+            }
+            asked.push((source, stream, unknown));
+        }
+        self.write(connection, &output).await?;
+        for (source, stream, unknown) in asked {
+            if let Some(name) = stream {
+                let info = StreamInfo::from_reply(name, &self.reply(connection).await?)?;
+                let id = info.map(|info| info.stream_id);
+                let cursor = self.cursors.find(source);
+                let verdict = cursor.and_then(|cursor| cursor.confirm(id));
+                self.held.extend(verdict);
+            }
+            if let Some(seen) = unknown {
+                let reply = self.reply(connection).await?;
+                if let (Some(mark), Some(cursor)) = (found(reply)?, self.cursors.find(source)) {
+                    cursor.know(seen.number, mark);
+                }
             }
         }
         Ok(())
@@ -293,7 +339,10 @@ impl Opening {
             }
             Incoming::Value(value) if !matches!(value, Value::Push(_)) => Ok(Some(value)),
             push => {
-                self.held.extend(self.cursors.take(push));
+                match &mut self.early {
+                    Some(early) => early.push(push),
+                    None => self.held.extend(self.cursors.take(push)),
+                }
                 Ok(None)
             }
         }
@@ -321,6 +370,22 @@ impl Opening {
             limit,
         })
     }
+}
+
+/// As many of both as may be asked about at once.
+fn portions<'a>(first: &'a [Bytes], second: &'a [Bytes]) -> impl Iterator<Item = &'a [Bytes]> {
+    let portions = first.chunks(QUESTIONS_AT_ONCE);
+    portions.chain(second.chunks(QUESTIONS_AT_ONCE))
+}
+
+fn stream_info(stream: &StreamName) -> Request {
+    let stream = stream.clone();
+    Request::StreamInfo { stream }
+}
+
+fn last_position() -> Result<Request, Error> {
+    let stream = StreamName::parse(Bytes::from_static(Source::All.as_bytes()))?;
+    Ok(Request::LastEventNumber { stream })
 }
 
 fn read_event(spec: meilies_protocol::Spec) -> Request {

@@ -151,3 +151,17 @@ fn event_rest(number: u64, position: u64) -> String {
 pub(crate) fn push(kind: &str, name: &str, number: u64) -> String {
     format!(">3\r\n{}{}:{number}\r\n", bulk(kind), bulk(name))
 }
+
+/// The reply to STREAM-INFO: which stream it is, and its last number.
+pub(crate) fn info(stream_id: u64, last: u64) -> String {
+    let fields = [
+        ("stream-id", format!(":{stream_id}\r\n")),
+        ("last-event-number", format!(":{last}\r\n")),
+        ("first-event-number", ":0\r\n".to_owned()),
+        ("events", format!(":{}\r\n", last + 1)),
+        ("last-id", bulk("1000-0")),
+        ("created-at", ":1000\r\n".to_owned()),
+    ];
+    let fields = fields.map(|(name, value)| bulk(name) + &value);
+    format!("%6\r\n{}", fields.concat())
+}

@@ -8,7 +8,7 @@ mod stream;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Expect, Hello, Publish, PublishMany, Request};
+use super::{Expect, Hello, NewId, Publish, PublishMany, Request};
 use crate::{EventId, From as Start, Spec, writer};
 
 impl Request {
@@ -42,6 +42,7 @@ impl Request {
             }
             Request::Unsubscribe { names } => named("UNSUBSCRIBE", names),
             Request::LastEventNumber { stream } => named("LAST-EVENT-NUMBER", [&stream.to_bytes()]),
+            Request::StreamInfo { stream } => named("STREAM-INFO", [&stream.to_bytes()]),
             Request::StreamNames { pattern } => named("STREAM-NAMES", pattern),
             Request::ReadEvents {
                 spec,
@@ -124,7 +125,17 @@ fn publish_many_words(many: &PublishMany) -> Vec<Bytes> {
         words.extend([name.clone().into_bytes(), data.clone()]);
     }
     push_option(&mut words, "EXPECT", expect_word(many.expect));
+    push_flag(&mut words, "IDS", !many.ids.is_empty());
+    words.extend(many.ids.iter().copied().map(new_id));
     words
+}
+
+fn new_id(new: NewId) -> Bytes {
+    match new {
+        NewId::Auto => word("*"),
+        NewId::AutoSeq { ms } => Bytes::from(format!("{ms}-*")),
+        NewId::Given(given) => id(given),
+    }
 }
 
 fn expect_word(expect: Expect) -> Option<Bytes> {

@@ -58,7 +58,7 @@ pub enum RequestError {
         /// The option.
         option: &'static str,
     },
-    /// An option of PUBLISH or READ-EVENTS without its value.
+    /// An option of PUBLISH or READ-EVENTS without its value, or without enough of them.
     #[error("ERR syntax error: option {option} needs a value")]
     MissingValue {
         /// The option.
@@ -76,6 +76,9 @@ pub enum RequestError {
         /// How many there are.
         bytes: usize,
     },
+    /// All streams are given where one is asked for.
+    #[error("ERR $all is every stream: STREAM-INFO takes the name of one")]
+    NotOneStream,
     /// A number is expected.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,

@@ -1,15 +1,17 @@
 //! MeiliES' own commands: PUBLISH, PUBLISH-MANY, SUBSCRIBE, UNSUBSCRIBE, LAST-EVENT-NUMBER,
-//! STREAM-NAMES and READ-EVENTS.
+//! STREAM-INFO, STREAM-NAMES and READ-EVENTS.
 
 use std::fmt;
 
 use bytes::Bytes;
 
 use super::error::short;
-use super::{Options, Request, RequestError, positive, tail};
+use super::stream::error::StreamRequestError;
+use super::stream::ids::event_id;
+use super::{NewId, Options, Request, RequestError, positive, tail};
 use crate::integer::parse_u64;
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
-use crate::{Arguments, EventName, Spec, StreamName};
+use crate::{Arguments, EventId, EventName, Source, Spec, StreamName};
 
 /// `PUBLISH stream name data [EXPECT n|none|exists|any] [ID key]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +28,8 @@ pub struct Publish {
     pub key: Option<Bytes>,
 }
 
-/// `PUBLISH-MANY stream count name data [name data …] [EXPECT n|none|exists|any]`.
+/// `PUBLISH-MANY stream count name data [name data …] [EXPECT n|none|exists|any]
+/// [IDS id|* [id|* …]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishMany {
     /// Where to. Not a name of the system.
@@ -35,6 +38,9 @@ pub struct PublishMany {
     pub events: Vec<(EventName, Bytes)>,
     /// What must be true of the stream before the first of them.
     pub expect: Expect,
+    /// Their ids, where they do not all get the next one by the clock. Invariant: there is none,
+    /// or one for each event; none is [`NewId::AutoSeq`].
+    pub ids: Vec<NewId>,
 }
 
 /// What a writer expects of a stream.
@@ -144,11 +150,15 @@ pub(crate) fn publish_many(arguments: &Arguments) -> Result<Request, RequestErro
         Ok((name, arguments.bytes(index + 1)))
     });
     let events = events.collect::<Result<Vec<_>, RequestError>>()?;
-    let mut expect = None;
+    let (mut expect, mut ids) = (None, None);
     let mut options = Options::from(arguments, behind);
     while let Some((word, given)) = options.next() {
         match word.as_bytes() {
             b"EXPECT" => expect = Some(expectation(&mut options, expect.is_some())?),
+            b"IDS" if ids.is_some() => {
+                return Err(RequestError::RepeatedOption { option: "IDS" });
+            }
+            b"IDS" => ids = Some(new_ids(&mut options, events.len())?),
             _ => {
                 return Err(RequestError::UnknownOption {
                     option: short(given),
@@ -156,12 +166,29 @@ pub(crate) fn publish_many(arguments: &Arguments) -> Result<Request, RequestErro
             }
         }
     }
-    let expect = expect.unwrap_or_default();
     Ok(Request::PublishMany(PublishMany {
         stream,
         events,
-        expect,
+        expect: expect.unwrap_or_default(),
+        ids: ids.unwrap_or_default(),
     }))
+}
+
+/// As many ids as there are events: each an id, or `*` for the next one by the clock.
+fn new_ids(options: &mut Options<'_>, events: usize) -> Result<Vec<NewId>, RequestError> {
+    let id = |_| {
+        let text = options
+            .value()
+            .ok_or(RequestError::MissingValue { option: "IDS" })?;
+        match &text[..] {
+            b"*" => Ok(NewId::Auto),
+            text => match event_id(text)? {
+                EventId::MIN => Err(StreamRequestError::NewIdZero.into()),
+                id => Ok(NewId::Given(id)),
+            },
+        }
+    };
+    (0..events).map(id).collect()
 }
 
 /// The value of `EXPECT`.
@@ -194,6 +221,14 @@ pub(crate) fn last_event_number(arguments: &Arguments) -> Result<Request, Reques
     Ok(Request::LastEventNumber {
         stream: StreamName::parse(arguments.bytes(1))?,
     })
+}
+
+pub(crate) fn stream_info(arguments: &Arguments) -> Result<Request, RequestError> {
+    let stream = StreamName::parse(arguments.bytes(1))?;
+    match stream.as_bytes() == Source::All.as_bytes() {
+        true => Err(RequestError::NotOneStream),
+        false => Ok(Request::StreamInfo { stream }),
+    }
 }
 
 pub(crate) fn stream_names(arguments: &Arguments) -> Result<Request, RequestError> {

@@ -31,7 +31,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -5,
         flags: Flags::WRITE.and(Flags::DENYOOM),
         group: Group::Stream,
-        syntax: "stream count name data [name data …] [EXPECT n|none|exists|any]",
+        syntax: "stream count name data [name data …] [EXPECT n|none|exists|any] [IDS id [id …]]",
         summary: "Stores events, all or none, and returns the number of the last one.",
         complexity: "O(N) for N events",
         keys: Keys::ONE,
@@ -72,6 +72,18 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Returns the number that was last given to an event of a stream.",
         keys: Keys::ONE,
         parse: parse::last_event_number,
+        ..Command::BASE
+    },
+    Command {
+        name: "stream-info",
+        full_name: "stream-info",
+        arity: 2,
+        flags: Flags::READONLY.and(Flags::FAST),
+        group: Group::Stream,
+        syntax: "stream",
+        summary: "Returns which stream a name stands for, and what is known of its events.",
+        keys: Keys::ONE,
+        parse: parse::stream_info,
         ..Command::BASE
     },
     Command {

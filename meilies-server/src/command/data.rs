@@ -11,7 +11,9 @@ use bytes::{Bytes, BytesMut};
 use meilies_protocol::{Idempotency, Request, StreamName, Version, XGroup, XInfo, writer};
 
 use super::admin::memory;
-use super::{Flow, Next, group, keyspace, looking, measured, publish, read, store_error, stream};
+use super::{
+    Flow, Next, group, keyspace, looking, measured, publish, read, store_error, stream, stream_info,
+};
 use crate::context::Context;
 use crate::engine::{Operation, Remembered, StoreError, Transaction, Verdict, View};
 use crate::output::Output;
@@ -81,6 +83,7 @@ pub(crate) fn kind(request: &Request) -> Option<Kind> {
         | Request::Memory(_)
         | Request::Object(_)
         | Request::LastEventNumber { .. }
+        | Request::StreamInfo { .. }
         | Request::StreamNames { .. } => Some(Kind::Look),
         Request::Publish(_)
         | Request::PublishMany(_)
@@ -144,6 +147,7 @@ pub(crate) fn look(
         Request::Memory(request) => memory::write_memory(view, request, scope, out),
         Request::Object(request) => memory::write_object(view, request, scope, out),
         Request::LastEventNumber { stream } => read::last_number(view, stream, scope, out),
+        Request::StreamInfo { stream } => stream_info::write(view, stream, scope, out),
         Request::StreamNames { pattern } => read::names(view, pattern.as_deref(), out),
         _ => unreachable!("`kind` says which commands look"),
     }

@@ -1,15 +1,16 @@
 //! `PUBLISH stream name data [EXPECT n|none|exists|any] [ID key]`: stores an event and answers its
 //! number. One with a key is stored once, as long as the event is kept.
-//! `PUBLISH-MANY stream count name data …`: stores several, all or none, and answers the last
-//! number.
+//! `PUBLISH-MANY stream count name data … [IDS id …]`: stores several, all or none, and answers
+//! the last number.
 //!
 //! The connection gathers consecutive ones into one request for the engine; here is what makes a
 //! write of one, and what refuses it before it gets that far.
 
+use std::iter;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{EventName, Expect, Publish, PublishMany, StreamName, writer};
+use meilies_protocol::{EventName, Expect, NewId, Publish, PublishMany, StreamName, writer};
 
 use super::data::Scope;
 use super::{Flow, blocking, store_error};
@@ -51,13 +52,17 @@ pub(crate) fn write(settings: &Settings, publish: Publish) -> Publishing {
 pub(crate) fn writes(settings: &Settings, many: PublishMany) -> Result<Vec<Write>, String> {
     check_many(&many, settings.max_event_bytes())?;
     let mut expect = many.expect;
-    let write = |(name, data): (EventName, Bytes)| {
+    let ids = many.ids.into_iter().chain(iter::repeat(NewId::Auto));
+    let write = |((name, data), id): ((EventName, Bytes), NewId)| {
         let fields = Fields::One([name.into_bytes(), data]);
         // Nothing comes between them: the first speaks for all.
         let expect = std::mem::take(&mut expect);
-        Write::new(many.stream.clone(), expect, fields)
+        Write {
+            id,
+            ..Write::new(many.stream.clone(), expect, fields)
+        }
     };
-    Ok(many.events.into_iter().map(write).collect())
+    Ok(many.events.into_iter().zip(ids).map(write).collect())
 }
 
 /// The line of the error if an event is too large, or all of them together.
@@ -114,7 +119,7 @@ pub(super) fn publish(
     if let Some(key) = &request.key {
         return publish_once(transaction, request, key, scope, out);
     }
-    let event = (request.name.clone(), request.data.clone());
+    let event = (request.name.clone(), request.data.clone(), NewId::Auto);
     append(
         transaction,
         &request.stream,
@@ -187,7 +192,10 @@ pub(super) fn publish_many(
         writer::error(out, &text);
         return Ok(Verdict::Abort);
     }
-    let events = request.events.iter().cloned();
+    let ids = request.ids.iter().copied();
+    let ids = ids.chain(iter::repeat(NewId::Auto));
+    let events = request.events.iter().cloned().zip(ids);
+    let events = events.map(|((name, data), id)| (name, data, id));
     append(
         transaction,
         &request.stream,
@@ -202,13 +210,13 @@ fn append(
     transaction: &mut dyn Transaction,
     stream: &StreamName,
     expect: Expect,
-    events: impl IntoIterator<Item = (EventName, Bytes)>,
+    events: impl IntoIterator<Item = (EventName, Bytes, NewId)>,
     scope: Scope,
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
     let mut expect = expect;
     let mut last = None;
-    for (name, data) in events {
+    for (name, data, id) in events {
         let fields = Fields::One([name.into_bytes(), data]);
         let (bytes, limit) = (fields.bytes(), scope.event_bytes_max);
         if bytes > limit {
@@ -218,7 +226,11 @@ fn append(
         }
         // Nothing comes between them: the first speaks for all.
         let expect = std::mem::take(&mut expect);
-        match transaction.append(Write::new(stream.clone(), expect, fields))? {
+        let write = Write {
+            id,
+            ..Write::new(stream.clone(), expect, fields)
+        };
+        match transaction.append(write)? {
             Ok(added) => last = Some(added.number),
             Err(refused) => {
                 writer::error(out, &refusal(&refused));

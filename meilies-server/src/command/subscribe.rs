@@ -1,7 +1,9 @@
 //! `SUBSCRIBE spec [spec …]` and `UNSUBSCRIBE [name …]`.
 //!
-//! New events only means: those after this command. So the tails of such streams are looked up
-//! before anything is confirmed, for all specs together when one of them is on the disk.
+//! New events only means: those after this command. And the stream that there is when the command
+//! is executed is the one that is followed: if it is replaced before its first event is sent, the
+//! client is told. So all streams are looked up before anything is confirmed, together when one of
+//! them is on the disk.
 
 use std::sync::Arc;
 
@@ -54,21 +56,24 @@ fn starts(
     moment: Moment,
     access: Access,
 ) -> Result<Vec<Start>, StoreError> {
-    let start = |given: &GivenSpec| match (given.spec.from, &given.spec.source) {
-        (Some(From::Number(number)), _) => Ok(Start::At(number)),
-        (Some(From::New) | None, Source::All) => Ok(Start::BehindTail {
-            tail: moment.visible().checked_sub(1),
-            stream_id: None,
-            moment,
-        }),
-        (Some(From::New) | None, Source::Stream(name)) => {
-            let stream = engine.stream(name, access)?;
-            Ok(Start::BehindTail {
-                tail: stream.as_ref().and_then(|stream| stream.tail),
-                stream_id: stream.map(|stream| stream.id),
+    let start = |given: &GivenSpec| {
+        let stream = match &given.spec.source {
+            Source::All => None,
+            Source::Stream(name) => engine.stream(name, access)?,
+        };
+        let tail = match given.spec.source {
+            Source::All => moment.visible().checked_sub(1),
+            Source::Stream(_) => stream.as_ref().and_then(|stream| stream.tail),
+        };
+        let stream_id = stream.map(|stream| stream.id);
+        Ok(match given.spec.from {
+            Some(From::Number(number)) => Start::At { number, stream_id },
+            Some(From::New) | None => Start::BehindTail {
+                tail,
+                stream_id,
                 moment,
-            })
-        }
+            },
+        })
     };
     specs.iter().map(start).collect()
 }

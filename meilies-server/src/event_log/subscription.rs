@@ -14,7 +14,12 @@ const ALL: &[u8] = b"$all";
 #[derive(Clone, Debug)]
 pub enum Start {
     /// With this number, whether it exists yet or not: what exists is replayed first.
-    At(u64),
+    At {
+        /// The number, or position.
+        number: u64,
+        /// The stream's id, if there is a stream.
+        stream_id: Option<u64>,
+    },
     /// Behind the tail as it was looked up.
     BehindTail {
         /// The source's last number, `None` when it had none.
@@ -30,7 +35,7 @@ pub enum Start {
 #[derive(Debug)]
 pub(super) struct Cursor {
     pub(super) source: ReadSource,
-    /// Known after the first read that found the stream.
+    /// Known if there was a stream at SUBSCRIBE, else after the first read that found one.
     pub(super) stream_id: Option<u64>,
     /// Invariant: everything below it was sent or not asked for.
     pub(super) next: u64,

@@ -77,7 +77,7 @@ impl Subscriptions {
         let token = before.and_then(|key| self.cursor(key)?.token);
         self.epoch += 1;
         let (next, stream_id) = match start {
-            Start::At(number) => (*number, None),
+            Start::At { number, stream_id } => (*number, *stream_id),
             // No tail is u64::MAX: numbers are given one by one from 0.
             Start::BehindTail {
                 tail, stream_id, ..
@@ -88,11 +88,11 @@ impl Subscriptions {
             stream_id,
             next,
             end: spec.until.map(|until| (until, text.to_vec().into())),
-            replaying: matches!(start, Start::At(_)),
+            replaying: matches!(start, Start::At { .. }),
             ahead: false,
             phase: Phase::Reading,
             touches: match start {
-                Start::At(_) => 0,
+                Start::At { .. } => 0,
                 Start::BehindTail { moment, .. } => moment.touches,
             },
             token,

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::reading::Reading;
 use super::wire::{OldEvent, Wire};
 use super::{Old, Stretch};
+use crate::content::Content;
 use crate::failure::{Failure, note};
 use crate::limits::{OLD_LOOK_INTERVAL_MIN, OLD_LOOK_SHARE};
 use crate::migrate::Transfer;
@@ -74,8 +75,8 @@ impl<'a> Pass<'a> {
         Transfer {
             stream,
             number: at_destination,
-            name,
-            data,
+            id: None,
+            content: Content::One(name, data),
         }
     }
 

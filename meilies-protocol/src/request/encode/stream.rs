@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{expect_word, id, named, number, push_flag, push_option, word};
+use super::{expect_word, id, named, new_id, number, push_flag, push_option, word};
 use crate::request::stream::info::{Full, XInfo};
 use crate::request::{
-    Idempotency, NewId, ReadFrom, References, Request, Trim, TrimBy, XAdd, XRange, XRead, XSetId,
+    Idempotency, ReadFrom, References, Request, Trim, TrimBy, XAdd, XRange, XRead, XSetId,
 };
 use crate::{EventId, StreamName};
 
@@ -72,11 +72,7 @@ fn add_words(add: &XAdd) -> Vec<Bytes> {
         push_trim(&mut words, trim);
     }
     push_option(&mut words, "EXPECT", expect_word(add.expect));
-    words.push(match add.id {
-        NewId::Auto => word("*"),
-        NewId::AutoSeq { ms } => Bytes::from(format!("{ms}-*")),
-        NewId::Given(given) => id(given),
-    });
+    words.push(new_id(add.id));
     words.extend(add.fields.iter().cloned());
     words
 }

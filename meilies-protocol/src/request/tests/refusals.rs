@@ -237,6 +237,15 @@ const REFUSALS: &[(&str, &str)] = &[
         "ERR wrong number of arguments for 'stream-names' command",
     ),
     ("LAST-EVENT-NUMBER ", "ERR stream name is empty"),
+    ("STREAM-INFO ", "ERR stream name is empty"),
+    (
+        "STREAM-INFO $all",
+        "ERR $all is every stream: STREAM-INFO takes the name of one",
+    ),
+    (
+        "STREAM-INFO a b",
+        "ERR wrong number of arguments for 'stream-info' command",
+    ),
 ];
 
 #[test]

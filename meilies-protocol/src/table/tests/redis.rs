@@ -125,6 +125,7 @@ const OTHERS: &[&str] = &[
     "publish",
     "publish-many",
     "read-events",
+    "stream-info",
     "stream-names",
     "wait",
     "waitaof",
