@@ -7,6 +7,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -160,6 +161,42 @@ fn a_reply_waits_for_few_pushes_only_and_unsubscribe_for_no_more() {
             "a push follows 'unsubscribe'"
         );
     }
+}
+
+#[test]
+fn a_wait_for_a_group_that_times_out_has_taken_nothing() {
+    const TIME_OUTS: usize = 300;
+    let server = ServerProcess::start(&Settings::default());
+    let mut consumer = server.client();
+    consumer.call("XGROUP CREATE jobs workers 0 MKSTREAM");
+    let mut producer = server.client();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let producing = thread::spawn(move || {
+        // Events come about when the consumer's wait ends: the server's own waits are the clock.
+        for ms in [1, 2, 3].into_iter().cycle() {
+            producer.call("XADD jobs * n 1");
+            producer.call(&format!("XREAD BLOCK {ms} STREAMS nothing $"));
+            if stopped.try_recv() == Err(TryRecvError::Disconnected) {
+                return;
+            }
+        }
+    });
+    let (mut received, mut timed_out) = (0, 0);
+    while timed_out < TIME_OUTS {
+        let read = "XREADGROUP GROUP workers one COUNT 10 BLOCK 2 STREAMS jobs >";
+        match consumer.call(read) {
+            Value::NilArray => timed_out += 1,
+            reply => received += reply.items()[0].items()[1].items().len() as u64,
+        }
+    }
+    drop(stop);
+    producing.join().expect("the producer gets its replies");
+    let pending = consumer.call("XPENDING jobs workers");
+    assert_eq!(
+        pending.items()[0].number(),
+        received,
+        "received and pending"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use meilies_protocol::{Absent, EventId, Misformed, References, StreamName, write
 
 pub(crate) mod claim;
 mod counts;
+mod entries;
 pub(crate) mod info;
 pub(crate) mod manage;
 pub(crate) mod pending;
@@ -96,6 +97,7 @@ impl Editor {
             pending: 0,
             seen_at,
             active_at: None,
+            first: EventId::MIN,
         });
         (id, true)
     }
@@ -107,6 +109,13 @@ impl Editor {
             if got_any {
                 consumer.active_at = Some(now);
             }
+        }
+    }
+
+    /// Notes the lowest id of what is pending with a consumer.
+    pub(super) fn first_is(&mut self, consumer: u64, first: EventId) {
+        if let Some(consumer) = self.change().consumer_mut(consumer) {
+            consumer.first = first;
         }
     }
 
@@ -128,6 +137,10 @@ impl Editor {
                 old.pending -= 1;
             }
             if let Some(new) = group.consumer_mut(entry.consumer) {
+                new.first = match new.pending {
+                    0 => entry.id,
+                    _ => new.first.min(entry.id),
+                };
                 new.pending += 1;
             }
         }

@@ -44,6 +44,9 @@ pub struct Consumer {
     pub seen_at: u64,
     /// When it last got one.
     pub active_at: Option<u64>,
+    /// Nothing with a lower id is pending with it: so its entries are found though many of others
+    /// lie before them.
+    pub first: EventId,
 }
 
 /// When consumers asked for events in vain: that changes nothing, so it is not in the log, and a

@@ -20,6 +20,7 @@ mod answers;
 mod assembly;
 mod catalog;
 mod checkpoint;
+mod cold;
 mod commit;
 mod committer;
 mod directory;

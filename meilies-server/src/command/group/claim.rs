@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use bytes::BytesMut;
-use meilies_protocol::{Delivered, EventId, NackMode, XAutoClaim, XClaim, XNack, reply, writer};
+use meilies_protocol::{Delivered, EventId, NackMode, XAutoClaim, XClaim, XNack, writer};
 
+use super::entries::{Fields, is_deleted};
 use super::pending::collect;
-use super::read::event;
 use super::{Editor, no_key_or_group};
 use crate::command::data::all;
-use crate::engine::{NOBODY, PendingEntry, Run, StoreError, Transaction, Verdict, View};
+use crate::engine::{NOBODY, PendingEntry, StoreError, Transaction, Verdict, View};
 
 /// Entries that XAUTOCLAIM looks at for each that it may take, as in Redis.
 const ATTEMPTS: u64 = 10;
@@ -62,21 +62,21 @@ pub(in crate::command) fn claim(
             }
             None => Ok(None),
         }))?;
-    let runs = all(places.iter().map(|entry| match entry {
-        Some(entry) => event(view, &editor, entry),
-        None => Ok(None),
-    }))?;
+    let known: Vec<PendingEntry> = places.iter().flatten().copied().collect();
+    let mut fields = Fields::default();
+    let mut loaded = fields.load(view, &editor.stream, &known)?.into_iter();
     let (consumer, _) = editor.consumer(transaction, &request.consumer);
     let mut claimed = Vec::new();
     // An id that is named twice is claimed twice.
     let mut changed: HashMap<EventId, Option<PendingEntry>> = HashMap::new();
-    for ((entry, before), run) in places.into_iter().zip(before).zip(runs) {
+    for (entry, before) in places.into_iter().zip(before) {
         let Some(entry) = entry else {
             continue;
         };
+        let place = loaded.next().flatten();
         let before = changed.get(&entry.id).copied().unwrap_or(before);
         let entry = before.unwrap_or(entry);
-        let Some(run) = run else {
+        let Some(place) = place else {
             // Its event is deleted: it is pending no more.
             if let Some(before) = before {
                 editor.settle(transaction, before);
@@ -100,24 +100,18 @@ pub(in crate::command) fn claim(
         };
         editor.put(transaction, taken, before);
         changed.insert(entry.id, Some(taken));
-        claimed.push((entry.id, run));
+        claimed.push((entry.id, place));
     }
     editor.seen(consumer, now, !claimed.is_empty());
     editor.finish(transaction)?;
-    write_claimed(&claimed, request.just_ids, out);
-    Ok(Verdict::Commit)
-}
-
-fn write_claimed(claimed: &[(EventId, Run)], just_ids: bool, out: &mut BytesMut) {
     writer::array_header(out, claimed.len());
-    for (id, run) in claimed {
-        if just_ids {
-            writer::bulk_id(out, *id);
-            continue;
+    for (id, place) in &claimed {
+        match request.just_ids {
+            true => writer::bulk_id(out, *id),
+            false => fields.write(*id, place, out),
         }
-        let event = run.events().next().expect("a run has an event");
-        reply::write_entry(out, *id, event.fields());
     }
+    Ok(Verdict::Commit)
 }
 
 /// `XAUTOCLAIM key group consumer min-idle start [COUNT n] [JUSTID]`
@@ -143,22 +137,22 @@ pub(in crate::command) fn claim_idle(
         |_| true,
     )?;
     // What is deleted is found out for each, and counts.
-    let runs = all(looked_at.iter().map(|entry| event(view, &editor, entry)))?;
+    let gone = is_deleted(view, &editor.stream, &looked_at)?;
     let (consumer, _) = editor.consumer(transaction, &request.consumer);
     let (mut claimed, mut deleted) = (Vec::new(), Vec::new());
     let mut cursor = EventId::MIN;
     let mut left = request.count;
-    for (at, (entry, run)) in looked_at.into_iter().zip(runs).enumerate() {
+    for (at, (entry, is_gone)) in looked_at.into_iter().zip(gone).enumerate() {
         if left == 0 || at >= attempts {
             cursor = entry.id;
             break;
         }
-        let Some(run) = run else {
+        if is_gone {
             editor.settle(transaction, entry);
             deleted.push(entry.id);
             left -= 1;
             continue;
-        };
+        }
         if !entry.is_idle(now, request.min_idle_ms) {
             continue;
         }
@@ -169,14 +163,25 @@ pub(in crate::command) fn claim_idle(
             ..entry
         };
         editor.put(transaction, taken, Some(entry));
-        claimed.push((entry.id, run));
+        claimed.push(entry);
         left -= 1;
     }
+    let mut fields = Fields::default();
+    let places = match request.just_ids {
+        true => Vec::new(),
+        false => fields.load(transaction, &editor.stream, &claimed)?,
+    };
     editor.seen(consumer, now, !claimed.is_empty());
     editor.finish(transaction)?;
     writer::array_header(out, 3);
     writer::bulk_id(out, cursor);
-    write_claimed(&claimed, request.just_ids, out);
+    writer::array_header(out, claimed.len());
+    for (at, entry) in claimed.iter().enumerate() {
+        match places.get(at).and_then(Option::as_ref) {
+            Some(place) => fields.write(entry.id, place, out),
+            None => writer::bulk_id(out, entry.id),
+        }
+    }
     writer::array_header(out, deleted.len());
     for id in deleted {
         writer::bulk_id(out, id);

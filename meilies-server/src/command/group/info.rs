@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use meilies_protocol::{EventId, StreamName, Version, writer};
 
-use super::pending::collect;
+use super::pending::{collect, collect_own};
 use super::{lag, no_group};
 use crate::command::data::Scope;
-use crate::engine::{Consumer, Group, PendingEntry, StoreError, StreamSummary, View};
+use crate::engine::{Consumer, Group, StoreError, StreamSummary, View};
 
 const NO_SUCH_KEY: &str = "ERR no such key";
 
@@ -139,18 +139,7 @@ fn full_consumer(
     }
     number(out, "pel-count", consumer.pending);
     writer::bulk(out, b"pending");
-    let own = usize::try_from(consumer.pending).unwrap_or(usize::MAX);
-    let is_own = |entry: &PendingEntry| entry.consumer == consumer.id;
-    let pending = match own {
-        0 => Vec::new(),
-        own => collect(
-            view,
-            group,
-            EventId::MIN..=EventId::MAX,
-            most.min(own),
-            is_own,
-        )?,
-    };
+    let pending = collect_own(view, group, consumer, EventId::MIN..=EventId::MAX, most)?;
     writer::array_header(out, pending.len());
     for entry in pending {
         writer::array_header(out, 3);

@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use meilies_protocol::{EventId, GroupStart, StreamName, XGroup, table, writer};
 
-use super::pending::collect;
+use super::pending::collect_own;
 use super::{Editor, no_group};
 use crate::command::refusal;
-use crate::engine::{Group, PendingEntry, StoreError, StreamSummary, Transaction, Verdict, View};
+use crate::engine::{Group, StoreError, StreamSummary, Transaction, Verdict, View};
 
 pub(super) const NO_KEY: &str = "ERR The XGROUP subcommand requires the key to exist. Note that \
     for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.";
@@ -176,13 +176,9 @@ fn delete_consumer(
         writer::number(out, 0);
         return Ok(());
     };
-    if consumer.pending > 0 {
-        let all = EventId::MIN..=EventId::MAX;
-        let own = usize::try_from(consumer.pending).unwrap_or(usize::MAX);
-        let is_own = |entry: &PendingEntry| entry.consumer == consumer.id;
-        for entry in collect(transaction, &editor.group, all, own, is_own)? {
-            editor.settle(transaction, entry);
-        }
+    let all = EventId::MIN..=EventId::MAX;
+    for entry in collect_own(transaction, &editor.group, &consumer, all, usize::MAX)? {
+        editor.settle(transaction, entry);
     }
     editor.change().remove(name);
     editor.finish(transaction)?;

@@ -5,7 +5,7 @@ use meilies_protocol::{EventId, PendingFilter, StreamName, writer};
 
 use super::no_key_or_group;
 use crate::command::data::Scope;
-use crate::engine::{Group, PendingEntry, StoreError, View};
+use crate::engine::{Consumer, Group, PendingEntry, StoreError, View};
 
 /// Entries that are looked at at a time.
 const PAGE: usize = 1024;
@@ -86,7 +86,13 @@ fn list(
         owner.is_none_or(|owner| owner.id == entry.consumer) && entry.is_idle(now, filter.idle_ms)
     };
     let wanted = usize::try_from(filter.count).unwrap_or(usize::MAX);
-    let found = collect(view, group, filter.from..=filter.to, wanted, is_wanted)?;
+    let found = match owner {
+        Some(owner) if owner.pending == 0 => Vec::new(),
+        owner => {
+            let from = owner.map_or(filter.from, |owner| owner.first.max(filter.from));
+            collect(view, group, from..=filter.to, wanted, is_wanted)?
+        }
+    };
     writer::array_header(out, found.len());
     for entry in found {
         writer::array_header(out, 4);
@@ -136,6 +142,21 @@ pub(super) fn longest_idle(
     }
     found.sort_unstable_by_key(PendingEntry::turn);
     Ok(found)
+}
+
+/// At most so many entries of a range that are pending with a consumer.
+pub(super) fn collect_own(
+    view: &dyn View,
+    group: &Group,
+    owner: &Consumer,
+    ids: std::ops::RangeInclusive<EventId>,
+    wanted: usize,
+) -> Result<Vec<PendingEntry>, StoreError> {
+    let pending = usize::try_from(owner.pending).unwrap_or(usize::MAX);
+    let (from, to) = ids.into_inner();
+    let ids = from.max(owner.first)..=to;
+    let is_own = |entry: &PendingEntry| entry.consumer == owner.id;
+    collect(view, group, ids, wanted.min(pending), is_own)
 }
 
 /// At most so many entries of a range that are wanted.

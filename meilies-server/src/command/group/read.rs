@@ -6,36 +6,37 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use meilies_protocol::{
-    EventId, GroupFrom, StreamName, UnblockReason, Version, XReadGroup, reply, writer,
+    EventId, GroupFrom, StreamName, UnblockReason, Version, XReadGroup, writer,
 };
+use tokio::time::Instant;
 
 use super::counts::Counts;
-use super::pending::{collect, longest_idle, write_idle};
+use super::entries::{Before, Fields, Place};
+use super::pending::{collect_own, longest_idle};
 use super::{Editor, READING, no_key_or_group};
 use crate::command::data::{Scope, all, finish};
 use crate::command::stream::range::{Part, check_size};
 use crate::command::stream::read::{blocked, look_async, write_header, write_stream};
 use crate::command::{Flow, Next};
 use crate::context::Context;
-use crate::engine::{
-    EventRef, Operation, PendingEntry, Run, StoreError, Transaction, Verdict, View,
-};
-use crate::event_log::{EventLog, Place, Waiter};
+use crate::engine::{Operation, PendingEntry, StoreError, Transaction, Verdict, View};
+use crate::event_log::{EventLog, Place as Turn, Waiter};
 use crate::session::Session;
 
-/// An event, by its id and as a run of its own; no run where it is deleted.
-type Entry = (EventId, Option<Run>);
+/// An event, by its id and where its fields lie; nowhere where it is deleted.
+type Entry = (EventId, Option<Place>);
 
-/// For how long an event was idle, in ms (`None`: it was given back), and how often it was
-/// delivered.
-type Before = (Option<u64>, u64);
-
-/// Events, and what each of them was before.
-type Claimed = (Vec<Entry>, Vec<Before>);
+/// An event that was never delivered.
+struct Fresh {
+    id: EventId,
+    number: u64,
+    place: Place,
+}
 
 /// What one stream gives.
 struct Given {
     key: StreamName,
+    fields: Fields,
     entries: Vec<Entry>,
     /// What each entry that was claimed was before; the others come behind them and get zeros. Only
     /// where CLAIM is given.
@@ -47,7 +48,7 @@ struct Given {
 pub(in crate::command) fn read(
     transaction: &mut dyn Transaction,
     request: &XReadGroup,
-    place: Option<&Place>,
+    place: Option<&Turn>,
     scope: Scope,
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
@@ -93,34 +94,20 @@ struct Limits {
 
 fn write_part(part: &Given, version: Version, out: &mut BytesMut) {
     write_stream(out, version, &part.key, part.entries.len());
-    for (at, (id, run)) in part.entries.iter().enumerate() {
-        let Some(run) = run else {
-            writer::array_header(out, 2);
-            writer::bulk_id(out, *id);
-            writer::null_array(out, version);
-            continue;
-        };
-        let event = run.events().next().expect("a run has an event");
-        match &part.claimed {
-            None => reply::write_entry(out, *id, event.fields()),
-            Some(claimed) => {
+    for (at, (id, place)) in part.entries.iter().enumerate() {
+        match (place, &part.claimed) {
+            (None, _) => {
+                writer::array_header(out, 2);
+                writer::bulk_id(out, *id);
+                writer::null_array(out, version);
+            }
+            (Some(place), None) => part.fields.write(*id, place, out),
+            (Some(place), Some(claimed)) => {
                 let before = claimed.get(at).copied().unwrap_or((Some(0), 0));
-                write_claimed(&event, before, out);
+                part.fields.write_claimed(*id, place, before, out);
             }
         }
     }
-}
-
-fn write_claimed(event: &EventRef<'_>, (idle_ms, deliveries): Before, out: &mut BytesMut) {
-    writer::array_header(out, 4);
-    writer::bulk_id(out, event.id);
-    writer::array_header(out, 2 * event.pairs);
-    for (name, value) in event.fields() {
-        writer::bulk(out, name);
-        writer::bulk(out, value);
-    }
-    write_idle(idle_ms, out);
-    writer::number(out, deliveries);
 }
 
 /// What was never delivered, if it is its turn to get that, behind what others left idle if that is
@@ -138,23 +125,18 @@ fn new(
     let now = transaction.now_ms();
     let wanted = request.count.unwrap_or(u64::MAX).min(limits.count);
     let (consumer, is_new) = editor.consumer(transaction, &request.consumer);
-    let mut part = Given {
-        key: key.clone(),
-        entries: Vec::new(),
-        claimed: None,
-    };
+    let mut part = Given::of(key);
     if let Some(min_idle_ms) = request.claim_ms {
         let idle = (min_idle_ms, wanted, consumer);
-        let (entries, claimed) = claim(transaction, &mut editor, idle, limits)?;
-        part.entries = entries;
-        part.claimed = Some(claimed);
+        claim(transaction, &mut editor, idle, limits, &mut part)?;
     }
     let left = match is_its_turn {
         true => wanted - part.entries.len() as u64,
         false => 0,
     };
-    let fresh = undelivered(transaction, &editor, left, limits)?;
+    let fresh = undelivered(transaction, &editor, left, limits, &mut part.fields)?;
     deliver(transaction, &mut editor, consumer, request.no_ack, &fresh)?;
+    let fresh = fresh.into_iter().map(|event| (event.id, Some(event.place)));
     part.entries.extend(fresh);
     limits.count -= part.entries.len() as u64;
     if is_new || !part.entries.is_empty() {
@@ -166,13 +148,14 @@ fn new(
     Ok((!part.entries.is_empty()).then_some(part))
 }
 
-/// Events behind the last that was delivered, one run each.
+/// Events behind the last that was delivered.
 fn undelivered(
     view: &dyn View,
     editor: &Editor,
     count: u64,
     limits: &mut Limits,
-) -> Result<Vec<Entry>, StoreError> {
+    fields: &mut Fields,
+) -> Result<Vec<Fresh>, StoreError> {
     let stream = &editor.stream;
     let next = editor.next(view)?;
     let part = Part {
@@ -185,13 +168,16 @@ fn undelivered(
     let mut found = Vec::new();
     while !part.numbers.is_empty() {
         for run in part.next(view)? {
-            for (event, at) in run.events().zip(run.indexes.clone()) {
-                if !limits.takes(&event, found.is_empty()) {
+            for event in run.events() {
+                let place = fields.push(&event);
+                if !limits.takes(&place, found.is_empty()) {
                     return Ok(found);
                 }
-                let batch = Arc::clone(&run.batch);
-                let indexes = at..at + 1;
-                found.push((event.id, Some(Run { batch, indexes })));
+                found.push(Fresh {
+                    id: event.id,
+                    number: event.number,
+                    place,
+                });
             }
         }
     }
@@ -200,15 +186,25 @@ fn undelivered(
 
 impl Limits {
     /// Whether there is room for an event; for the first there is in any case.
-    fn takes(&mut self, event: &EventRef<'_>, is_first: bool) -> bool {
+    fn takes(&mut self, event: &Place, is_first: bool) -> bool {
         let Some(left) = &mut self.bytes else {
             return true;
         };
-        let fields = event.fields();
-        let bytes: usize = fields.map(|(name, value)| name.len() + value.len()).sum();
-        let fits = is_first || bytes as u64 <= *left;
-        *left = left.saturating_sub(bytes as u64);
+        let fits = is_first || event.size <= *left;
+        *left = left.saturating_sub(event.size);
         fits
+    }
+}
+
+impl Given {
+    /// Nothing yet.
+    fn of(key: &StreamName) -> Given {
+        Given {
+            key: key.clone(),
+            fields: Fields::default(),
+            entries: Vec::new(),
+            claimed: None,
+        }
     }
 }
 
@@ -218,7 +214,7 @@ fn deliver(
     editor: &mut Editor,
     consumer: u64,
     no_ack: bool,
-    events: &[Entry],
+    events: &[Fresh],
 ) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
@@ -227,24 +223,21 @@ fn deliver(
     let counts = Counts::of(transaction, &editor.stream)?;
     // Those that are pending already: the group was set back.
     let view: &dyn View = transaction;
-    let before = all(events.iter().map(|(id, _)| match no_ack {
+    let before = all(events.iter().map(|event| match no_ack {
         true => Ok(None),
-        false => view.pending_entry(&editor.group, *id),
+        false => view.pending_entry(&editor.group, event.id),
     }))?;
-    for ((id, run), before) in events.iter().zip(before) {
-        let number = run.as_ref().map_or(0, |run| {
-            run.batch.first_number + u64::from(run.indexes.start)
-        });
+    for (event, before) in events.iter().zip(before) {
         let group = editor.change();
-        group.entries_read = counts.read(group.entries_read, group.last_id, *id);
-        group.last_id = *id;
-        group.next = number + 1;
+        group.entries_read = counts.read(group.entries_read, group.last_id, event.id);
+        group.last_id = event.id;
+        group.next = event.number + 1;
         if no_ack {
             continue;
         }
         let entry = PendingEntry {
-            id: *id,
-            number,
+            id: event.id,
+            number: event.number,
             consumer,
             delivered_at: now,
             deliveries: 1,
@@ -261,29 +254,26 @@ fn claim(
     editor: &mut Editor,
     (min_idle_ms, wanted, consumer): (u64, u64, u64),
     limits: &mut Limits,
-) -> Result<Claimed, StoreError> {
+    part: &mut Given,
+) -> Result<(), StoreError> {
     let now = transaction.now_ms();
     let view: &dyn View = transaction;
     let most = usize::try_from(wanted).unwrap_or(usize::MAX);
     let idle = longest_idle(view, &editor.group, most, |entry| {
         entry.is_idle(now, min_idle_ms)
     })?;
-    let runs = all(idle.iter().map(|entry| event(view, editor, entry)))?;
-    let (mut entries, mut claimed) = (Vec::new(), Vec::new());
-    for (entry, run) in idle.into_iter().zip(runs) {
-        let Some(run) = run else {
+    let places = part.fields.load(view, &editor.stream, &idle)?;
+    let mut claimed = Vec::new();
+    for (entry, place) in idle.into_iter().zip(places) {
+        let Some(place) = place else {
             editor.settle(transaction, entry);
             continue;
         };
-        let fits = run
-            .events()
-            .next()
-            .is_some_and(|event| limits.takes(&event, entries.is_empty()));
-        if !fits {
+        if !limits.takes(&place, part.entries.is_empty()) {
             break;
         }
         claimed.push((entry.idle_ms(now), entry.deliveries));
-        entries.push((entry.id, Some(run)));
+        part.entries.push((entry.id, Some(place)));
         let taken = PendingEntry {
             consumer,
             delivered_at: now,
@@ -292,21 +282,8 @@ fn claim(
         };
         editor.put(transaction, taken, Some(entry));
     }
-    Ok((entries, claimed))
-}
-
-/// The event of a pending entry, if it is not deleted.
-pub(super) fn event(
-    view: &dyn View,
-    editor: &Editor,
-    entry: &PendingEntry,
-) -> Result<Option<Run>, StoreError> {
-    if entry.number < editor.stream.first {
-        return Ok(None);
-    }
-    let numbers = entry.number..entry.number + 1;
-    let (runs, _) = view.runs(&editor.stream, numbers, false, 1)?;
-    Ok(runs.into_iter().next())
+    part.claimed = Some(claimed);
+    Ok(())
 }
 
 /// What is pending with the consumer behind an id. It counts as delivered once more.
@@ -316,33 +293,23 @@ fn history(
     key: &StreamName,
     after: EventId,
 ) -> Result<Given, StoreError> {
-    let mut part = Given {
-        key: key.clone(),
-        entries: Vec::new(),
-        claimed: None,
-    };
+    let mut part = Given::of(key);
     let Some(mut editor) = Editor::find(transaction, key, &request.group)? else {
         return Ok(part);
     };
     let now = transaction.now_ms();
     let (consumer, is_new) = editor.consumer(transaction, &request.consumer);
     let view: &dyn View = transaction;
-    let pending = editor
-        .group
-        .consumer(&request.consumer)
-        .map_or(0, |consumer| consumer.pending);
-    let own = match after.next() {
-        Some(from) if pending > 0 => {
-            let count = request.count.unwrap_or(u64::MAX).min(pending);
-            let most = usize::try_from(count).unwrap_or(usize::MAX);
-            let is_own = |entry: &PendingEntry| entry.consumer == consumer;
-            collect(view, &editor.group, from..=EventId::MAX, most, is_own)?
+    let count = usize::try_from(request.count.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let own = match (after.next(), editor.group.consumer(&request.consumer)) {
+        (Some(from), Some(owner)) => {
+            collect_own(view, &editor.group, owner, from..=EventId::MAX, count)?
         }
         _ => Vec::new(),
     };
-    let runs = all(own.iter().map(|entry| event(view, &editor, entry)))?;
-    for (entry, run) in own.into_iter().zip(runs) {
-        if run.is_some() {
+    let places = part.fields.load(view, &editor.stream, &own)?;
+    for (entry, place) in own.into_iter().zip(places) {
+        if place.is_some() {
             let again = PendingEntry {
                 delivered_at: now,
                 deliveries: entry.deliveries + 1,
@@ -350,7 +317,11 @@ fn history(
             };
             editor.put(transaction, again, Some(entry));
         }
-        part.entries.push((entry.id, run));
+        part.entries.push((entry.id, place));
+    }
+    if let (Some((first, _)), EventId::MIN) = (part.entries.first(), after) {
+        // What was passed over is not looked at again.
+        editor.first_is(consumer, *first);
     }
     if is_new || !part.entries.is_empty() {
         editor.seen(consumer, now, false);
@@ -394,7 +365,7 @@ struct Waits {
     request: XReadGroup,
     /// From the moment at which the command came: the order of commits is that of commands, but
     /// connections do not hear of them in this order.
-    place: Arc<Place>,
+    place: Arc<Turn>,
     block_ms: u64,
 }
 
@@ -423,7 +394,7 @@ impl Waits {
 fn transact(
     log: &EventLog,
     request: Arc<XReadGroup>,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<Turn>>,
     scope: Scope,
 ) -> BoxFuture<'static, Result<BytesMut, StoreError>> {
     let operation = Operation {
@@ -446,8 +417,13 @@ fn wait(context: &Context, session: &Session, waits: Waits, scope: Scope) -> Flo
     let inbox = session.client.inbox();
     let waiter = Waiter::new(&log, inbox, names(&request), Some(Arc::clone(&place)));
     let request = Arc::new(request);
-    let found = async move { found(&log, waiter, request, place, scope).await };
-    blocked(found, block_ms, scope.version, |_context, reply, out| {
+    let deadline = match block_ms {
+        0 => None,
+        ms => Instant::now().checked_add(Duration::from_millis(ms)),
+    };
+    let found = async move { found(&log, waiter, request, deadline, place, scope).await };
+    // It looks at the clock by itself: what a commit gives it is not given up half-way.
+    blocked(found, 0, scope.version, |_context, reply, out| {
         finish(reply, out)
     })
 }
@@ -461,7 +437,8 @@ async fn found(
     log: &EventLog,
     mut waiter: Waiter,
     request: Arc<XReadGroup>,
-    place: Arc<Place>,
+    deadline: Option<Instant>,
+    place: Arc<Turn>,
     scope: Scope,
 ) -> Result<Result<BytesMut, StoreError>, UnblockReason> {
     loop {
@@ -490,7 +467,16 @@ async fn found(
                 return Err(reason);
             },
             () = due => {}
+            () = until(deadline) => return Err(UnblockReason::Timeout),
         }
+    }
+}
+
+/// Resolves at the deadline, if there is one.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -505,7 +491,7 @@ enum Seen {
 
 /// Whether there is an answer: in a line where it is first an event that was not delivered yet, or
 /// no group any more; anywhere something that may be claimed.
-fn has_any(view: &dyn View, request: &XReadGroup, place: &Place) -> Result<Seen, StoreError> {
+fn has_any(view: &dyn View, request: &XReadGroup, place: &Turn) -> Result<Seen, StoreError> {
     let now = view.now_ms();
     let mut due_ms: Option<u64> = None;
     for (key, _) in &request.streams {

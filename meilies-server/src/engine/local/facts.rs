@@ -13,11 +13,11 @@ use bytes::Bytes;
 use meilies_protocol::{EventId, StreamName};
 
 use super::catalog::StreamHandle;
+use super::cold::Batches;
 use super::index::Block;
 use super::live::Known;
 use super::reader::{self, Finder};
 use super::shared::{Shared, index_failed};
-use crate::engine::batch::Batch;
 use crate::engine::{Access, Found, Group, Producer, Run, StoreError, StreamSummary, StreamsPage};
 
 /// Bytes of events that are read ahead for a command.
@@ -73,7 +73,7 @@ pub(super) struct Facts {
     streams: HashMap<StreamName, Known<StreamSummary>>,
     /// In use by the command, so that they stay.
     handles: HashMap<StreamName, Arc<StreamHandle>>,
-    batches: HashMap<u64, BTreeMap<u64, Arc<Batch>>>,
+    batches: Batches,
     /// With the first number that the stream had when it was asked.
     places: HashMap<(u64, EventId), (u64, Found)>,
     pages: HashMap<(StreamsPage, usize), Vec<StreamSummary>>,
@@ -120,26 +120,7 @@ impl Facts {
         reverse: bool,
         bytes_max: usize,
     ) -> Option<Vec<Run>> {
-        let batches = self.batches.get(&stream_id)?;
-        let holding = |number: u64| {
-            let (_, batch) = batches.range(..=number).next_back()?;
-            (number <= batch.last_number()).then_some(batch)
-        };
-        let mut runs = Vec::new();
-        let (mut left, mut bytes) = (numbers.clone(), 0);
-        while !left.is_empty() && bytes < bytes_max {
-            let sought = if reverse { left.end - 1 } else { left.start };
-            let Some(batch) = holding(sought) else {
-                break;
-            };
-            runs.extend(Run::between(batch, numbers.start, numbers.end));
-            bytes += batch.body_bytes();
-            match reverse {
-                true => left.end = batch.first_number,
-                false => left.start = batch.last_number() + 1,
-            }
-        }
-        (!runs.is_empty()).then_some(runs)
+        self.batches.runs(stream_id, numbers, reverse, bytes_max)
     }
 
     /// Where ids from this one on begin in a stream. What was found in it when it began later does
@@ -286,10 +267,16 @@ impl Facts {
         numbers: Range<u64>,
         reverse: bool,
     ) -> Result<(), StoreError> {
+        // What was asked for before may have brought this, too.
+        if self.batches.runs(stream.id, &numbers, reverse, 1).is_some() {
+            return Ok(());
+        }
         match reader::load_batches(shared, stream, numbers, reverse, READ_BYTES) {
             Ok(batches) => {
-                let of_stream = self.batches.entry(stream.id).or_default();
-                of_stream.extend(batches.into_iter().map(|batch| (batch.first_number, batch)));
+                for batch in &batches {
+                    self.batches.add(batch);
+                    shared.cold.keep(batch);
+                }
                 Ok(())
             }
             // Deleted meanwhile, and its places forgotten: the command runs again and sees that.

@@ -8,7 +8,8 @@
 //! 1 the group with all that is known of it but its consumers: id, name, last id, next number, top,
 //!   entries read (option), pending
 //! 2 the group is gone: id, name
-//! 3 a consumer, added or changed: id, name, pending, seen at, active at (option)
+//! 3 a consumer, added or changed: id, name, pending, seen at, active at (option), an id below
+//!   which nothing is pending with it
 //! 4 a consumer is gone: id
 //! 5 events are pending: consumer, delivered at, deliveries, how many; then for each the distance
 //!   of its id's ms from the one before, its seq, the distance of its number (zigzag)
@@ -58,21 +59,11 @@ pub(super) fn encode(
 ) {
     put_varint(out, GROUP);
     put_group(after, out);
-    let old = before.map_or(&[][..], |before| &before.consumers);
-    for consumer in &after.consumers {
-        let same = before.and_then(|before| before.consumer(&consumer.name));
-        if same.is_none_or(|same| !Arc::ptr_eq(same, consumer)) {
-            put_varint(out, CONSUMER);
-            put_consumer(consumer, out);
-        }
-    }
-    for consumer in old {
-        let same = after.consumer(&consumer.name);
-        if same.is_none_or(|same| same.id != consumer.id) {
-            put_varint(out, CONSUMER_GONE);
-            put_varint(out, consumer.id);
-        }
-    }
+    put_consumers(
+        before.map_or(&[][..], |before| &before.consumers),
+        &after.consumers,
+        out,
+    );
     let (mut pending, mut settled) = (Vec::new(), Vec::new());
     for (id, entry) in entries {
         match entry {
@@ -90,6 +81,34 @@ pub(super) fn encode(
             put_varint(out, id.seq);
             ms = id.ms;
         }
+    }
+}
+
+/// Appends which consumers changed. Both lists are in the order of the names, and most of what is in
+/// them is the same: a group of many consumers is passed over once.
+fn put_consumers(before: &[Arc<Consumer>], after: &[Arc<Consumer>], out: &mut BytesMut) {
+    let mut gone = Vec::new();
+    let mut old = before.iter().peekable();
+    for consumer in after {
+        if let Some(same) = old.next_if(|old| Arc::ptr_eq(old, consumer)) {
+            debug_assert_eq!(same.id, consumer.id);
+            continue;
+        }
+        while let Some(lost) = old.next_if(|old| old.name < consumer.name) {
+            gone.push(lost.id);
+        }
+        let was = old.next_if(|old| old.name == consumer.name);
+        if was.is_some_and(|was| Arc::ptr_eq(was, consumer)) {
+            continue;
+        }
+        gone.extend(was.map(|was| was.id).filter(|id| *id != consumer.id));
+        put_varint(out, CONSUMER);
+        put_consumer(consumer, out);
+    }
+    gone.extend(old.map(|lost| lost.id));
+    for id in gone {
+        put_varint(out, CONSUMER_GONE);
+        put_varint(out, id);
     }
 }
 
@@ -259,6 +278,7 @@ fn put_consumer(consumer: &Consumer, out: &mut BytesMut) {
     put_varint(out, consumer.pending);
     put_varint(out, consumer.seen_at);
     put_option(consumer.active_at, out);
+    put_id(consumer.first, out);
 }
 
 fn take_consumer(from: &mut &[u8]) -> Option<Consumer> {
@@ -268,6 +288,7 @@ fn take_consumer(from: &mut &[u8]) -> Option<Consumer> {
         pending: take_varint(from)?,
         seen_at: take_varint(from)?,
         active_at: take_option(from)?,
+        first: take_id(from)?,
     })
 }
 
@@ -316,6 +337,7 @@ mod tests {
             pending,
             seen_at: 5,
             active_at: (pending > 0).then_some(7),
+            first: EventId::new(3, pending),
         })
     }
 

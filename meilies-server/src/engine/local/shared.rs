@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, watch};
 use super::Fsync;
 use super::catalog::{Catalog, StreamHandle, StreamState};
 use super::checkpoint::Maintenance;
+use super::cold::Cold;
 use super::index::{DamageRow, Index, IndexError};
 use super::live::{CommitChanges, GroupChanges, Known, Live};
 use super::log::{Log, Segment};
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) tail_notice: watch::Sender<u64>,
     pub(super) touched: broadcast::Sender<Arc<[StreamName]>>,
     pub(super) sightings: Sightings,
+    /// What was read from the disk for commands.
+    pub(super) cold: Cold,
     /// Commits below are written.
     pub(super) written: AtomicU64,
     /// Commits below are synced.
@@ -135,6 +138,7 @@ impl Shared {
             tail_notice: watch::Sender::new(end.next_position),
             touched: broadcast::Sender::new(TOUCHED_MAX),
             sightings: Sightings::default(),
+            cold: Cold::default(),
             written: AtomicU64::new(end.commits),
             synced: AtomicU64::new(end.commits),
             recent_meter: Arc::clone(parts.live.recent.meter()),

@@ -1,5 +1,6 @@
 //! The visible state as a command sees it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -163,8 +164,13 @@ impl View for Snapshot<'_> {
         if let Some(runs) = recent.whole_runs(stream.id, numbers.clone(), reverse, bytes_max) {
             return Ok(runs);
         }
-        match self.facts.runs(stream.id, &numbers, reverse, bytes_max) {
-            Some(runs) => Ok(runs),
+        let read = self.facts.runs(stream.id, &numbers, reverse, bytes_max);
+        let read = read.or_else(|| {
+            let cold = &self.shared.cold;
+            cold.runs(stream.id, &numbers, reverse, bytes_max)
+        });
+        match read {
+            Some(runs) => Ok(runs.into_iter().map(|run| named(run, stream)).collect()),
             None => self.facts.need(Need::Runs {
                 stream: stream.clone(),
                 numbers,
@@ -237,20 +243,21 @@ impl View for Snapshot<'_> {
                 .and_then(EventId::previous)
                 .unwrap_or(EventId::MAX);
             let until = until.min(high);
+            let left = limit - found.len();
             let within = block.entries.iter().map(|entry| (entry.id, Some(*entry)));
             let within = within.filter(|(id, _)| (from..=until).contains(id));
-            let mut entries: BTreeMap<EventId, Option<PendingEntry>> = within.collect();
-            let layers: Vec<_> = self.live.layers().collect();
-            for layer in layers.into_iter().rev() {
-                let range = (group.id, from)..=(group.id, until);
-                let changed = layer.entries.range(range);
-                entries.extend(changed.map(|((_, id), entry)| (*id, *entry)));
-            }
-            let entries = entries.into_values().flatten();
-            let left = limit - found.len();
-            match reverse {
-                true => found.extend(entries.rev().take(left)),
-                false => found.extend(entries.take(left)),
+            let range = (group.id, from)..=(group.id, until);
+            let changed = self.live.layers().map(|layer| {
+                let changed = layer.entries.range(range.clone());
+                changed.map(|((_, id), entry)| (*id, *entry))
+            });
+            if reverse {
+                let layers = changed.map(|layer| layer.rev().map(reversed));
+                let merged = newest(layers, within.rev().map(reversed));
+                found.extend(merged.filter_map(|(_, entry)| entry).take(left));
+            } else {
+                let merged = newest(changed, within);
+                found.extend(merged.filter_map(|(_, entry)| entry).take(left));
             }
             let next = match reverse {
                 true => from.previous().map(|id| high = id),
@@ -323,4 +330,42 @@ impl View for Snapshot<'_> {
             false => found,
         })
     }
+}
+
+/// A stream may have got another name since its events were read.
+fn named(run: Run, stream: &StreamSummary) -> Run {
+    if run.batch.stream == stream.name {
+        return run;
+    }
+    Run {
+        batch: Arc::new(run.batch.renamed(&stream.name)),
+        ..run
+    }
+}
+
+fn reversed<V>((id, value): (EventId, V)) -> (Reverse<EventId>, V) {
+    (Reverse(id), value)
+}
+
+/// Merges ascending entries, of which those of an earlier layer replace those of later ones and of
+/// the last. Nothing is looked at before it is asked for.
+fn newest<K: Ord + Copy, V>(
+    layers: impl Iterator<Item = impl Iterator<Item = (K, V)>>,
+    last: impl Iterator<Item = (K, V)>,
+) -> impl Iterator<Item = (K, V)> {
+    let mut layers: Vec<_> = layers.map(Iterator::peekable).collect();
+    let mut last = last.peekable();
+    std::iter::from_fn(move || {
+        let heads = layers.iter_mut().filter_map(|layer| layer.peek());
+        let head = heads.map(|(key, _)| *key).min();
+        let next = head.into_iter().chain(last.peek().map(|(key, _)| *key));
+        let next = next.min()?;
+        let mut found = None;
+        for layer in &mut layers {
+            let here = layer.next_if(|(key, _)| *key == next);
+            found = found.or(here);
+        }
+        let here = last.next_if(|(key, _)| *key == next);
+        found.or(here)
+    })
 }
