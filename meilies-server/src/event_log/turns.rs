@@ -1,7 +1,7 @@
 //! Who waits for the same group of a stream waits in line: the first is woken, and takes what it
 //! wants; when it leaves, the next one looks whether anything is left. So an event wakes one of ten
-//! thousand, and they are served in the order in which they came. Who looks at a group after an event
-//! came lets those who wait for it take that first.
+//! thousand, and they are served in the order in which they came. Who looks at a group after an
+//! event came lets those who wait for it take that first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -529,8 +529,8 @@ fn has_undelivered(view: &dyn View, editor: &Editor) -> Result<bool, StoreError>
 /// Who looks at a group waits no longer than this for those who wait for its events.
 const READERS_FIRST_MAX: Duration = Duration::from_secs(1);
 
-/// Lets those who wait for groups of a stream take the events that there are for them: in Redis they
-/// have them before anyone's next command.
+/// Lets those who wait for groups of a stream take the events that there are for them: in Redis
+/// they have them before anyone's next command.
 pub(in crate::command) async fn let_readers_go_first(log: EventLog, key: StreamName) {
     let served = async {
         loop {

@@ -101,6 +101,8 @@ struct Entry {
 /// What the commit does to the groups of one name.
 #[derive(Clone, Debug)]
 pub(super) struct GroupSlot {
+    /// The name of its stream.
+    pub(super) stream: StreamName,
     /// The group before the commit.
     pub(super) before: Option<Arc<Group>>,
     pub(super) now: Option<Arc<Group>>,

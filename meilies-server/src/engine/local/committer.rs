@@ -238,6 +238,7 @@ impl Committer {
         let mut changes = CommitChanges {
             streams: Vec::with_capacity(slots.len()),
             names: assembly.bindings().collect(),
+            touched: assembly.touched().collect(),
             groups: assembly.group_changes(),
             keys: assembly.key_changes(),
             producers: assembly.producer_changes(),

@@ -22,8 +22,8 @@ use crate::engine::{Access, Found, Group, Producer, Run, StoreError, StreamSumma
 
 /// Bytes of events that are read ahead for a command.
 const READ_BYTES: usize = 256 * 1024;
-/// Blocks of pending entries that are read ahead for a command, the first time; each time after that
-/// twice as many, so that one which looks at all of them does not begin anew for every few.
+/// Blocks of pending entries that are read ahead for a command, the first time; each time after
+/// that twice as many, so that one which looks at all of them does not begin anew for every few.
 const BLOCKS: usize = 16;
 /// How often that doubles.
 const DOUBLINGS_MAX: u32 = 12;

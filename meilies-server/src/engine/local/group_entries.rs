@@ -84,8 +84,8 @@ pub(super) fn encode(
     }
 }
 
-/// Appends which consumers changed. Both lists are in the order of the names, and most of what is in
-/// them is the same: a group of many consumers is passed over once.
+/// Appends which consumers changed. Both lists are in the order of the names, and most of what is
+/// in them is the same: a group of many consumers is passed over once.
 fn put_consumers(before: &[Arc<Consumer>], after: &[Arc<Consumer>], out: &mut BytesMut) {
     let mut gone = Vec::new();
     let mut old = before.iter().peekable();

@@ -184,7 +184,11 @@ impl Index {
             Some(name) => self.names.range([name.as_bytes(), &[0]].concat()..),
         };
         let mut found = Vec::new();
-        for entry in range.take(limit) {
+        // A page that is not full is the last one, so what is passed over does not count.
+        for entry in range {
+            if found.len() >= limit {
+                break;
+            }
             let (name, value) = entry?;
             let id = number(&value).ok_or(IndexError::Malformed("names"))?;
             match self.stream(id)? {

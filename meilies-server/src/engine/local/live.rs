@@ -67,6 +67,8 @@ pub(super) struct CommitChanges {
     pub(super) streams: Vec<StreamChange>,
     /// Names that are bound to another stream now, or to none.
     pub(super) names: Vec<(StreamName, Option<u64>)>,
+    /// Other streams of which more changes than their events.
+    pub(super) touched: Vec<StreamName>,
     /// Consumer groups that changed.
     pub(super) groups: Vec<GroupChanges>,
     /// Keys of its events: stream, what stands for the key, number of the event.
@@ -87,6 +89,7 @@ impl CommitChanges {
             end,
             streams: Vec::new(),
             names: Vec::new(),
+            touched: Vec::new(),
             groups: Vec::new(),
             keys: Vec::new(),
             producers: Vec::new(),

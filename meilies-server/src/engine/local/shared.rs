@@ -16,12 +16,10 @@ use super::catalog::{Catalog, StreamHandle, StreamState};
 use super::checkpoint::Maintenance;
 use super::cold::Cold;
 use super::index::{DamageRow, Index, IndexError};
-use super::live::{CommitChanges, GroupChanges, Known, Live};
+use super::live::{CommitChanges, Known, Live};
 use super::log::{Log, Segment};
 use super::reader::ResumePlaces;
-use crate::engine::{
-    Access, PendingEntry, Sightings, StoreError, StreamSummary, SyncWatch, TOUCHED_MAX,
-};
+use crate::engine::{Access, Sightings, StoreError, StreamSummary, SyncWatch, TOUCHED_MAX};
 
 /// Names kept for readers of all streams.
 const NAMES_MAX: usize = 65_536;
@@ -166,9 +164,10 @@ impl Shared {
     }
 
     /// Makes a commit visible, then moves the tail notice.
-    pub(super) fn publish(&self, changes: CommitChanges) {
+    pub(super) fn publish(&self, mut changes: CommitChanges) {
         let rebound = !changes.names.is_empty();
-        let touched = self.touched_by(&changes);
+        let mut touched = std::mem::take(&mut changes.touched);
+        touched.extend(changes.names.iter().map(|(name, _)| name.clone()));
         let (next_position, checkpoint_due) = {
             let mut live = self.live_mut();
             live.apply(changes);
@@ -191,27 +190,6 @@ impl Shared {
         if checkpoint_due {
             self.maintenance.request_checkpoint();
         }
-    }
-
-    /// Streams of which a commit changes more than their events.
-    fn touched_by(&self, changes: &CommitChanges) -> Vec<StreamName> {
-        let mut touched: Vec<StreamName> =
-            changes.names.iter().map(|(name, _)| name.clone()).collect();
-        let now = changes.end.recorded_at;
-        let is_told = |change: &&GroupChanges| {
-            // What counts as delivered before now may be claimed by who waits for that.
-            let set_back = |entry: &PendingEntry| entry.delivered_at_ms() < now;
-            let mut entries = change.entries.values().flatten();
-            !change.gone.is_empty() || entries.any(set_back)
-        };
-        for change in changes.groups.iter().filter(is_told) {
-            if let Known::There(row) = self.live().row(change.stream_id) {
-                touched.push(row.name.clone());
-            } else if let Ok(Some(name)) = self.name(change.stream_id) {
-                touched.push(name);
-            }
-        }
-        touched
     }
 
     /// Waits while the index is too far behind the log.

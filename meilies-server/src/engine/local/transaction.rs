@@ -469,14 +469,14 @@ impl Transaction for LocalTransaction<'_> {
         let before = self.group_before(stream, &group.name)?;
         let name = group.name.clone();
         self.assembly
-            .put_group(stream.id, name, before, Some(Arc::new(group)));
+            .put_group(stream, name, before, Some(Arc::new(group)));
         Ok(())
     }
 
     fn remove_group(&mut self, stream: &StreamSummary, name: &[u8]) -> Result<(), StoreError> {
         let before = self.group_before(stream, name)?;
         let name = Bytes::copy_from_slice(name);
-        self.assembly.put_group(stream.id, name, before, None);
+        self.assembly.put_group(stream, name, before, None);
         Ok(())
     }
 

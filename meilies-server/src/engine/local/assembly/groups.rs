@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::EventId;
+use meilies_protocol::{EventId, StreamName};
 
 use super::{Assembly, GroupSlot, Undo};
 use crate::engine::local::commit::{CommitWriter, Kind};
 use crate::engine::local::group_entries;
 use crate::engine::local::live::GroupChanges;
-use crate::engine::{Group, PendingEntry};
+use crate::engine::{Group, PendingEntry, StreamSummary};
 
 impl Assembly {
     /// An id that nothing else has.
@@ -59,12 +59,12 @@ impl Assembly {
     /// Puts a group into the place of what was there; `before` is what was there before the commit.
     pub(in crate::engine::local) fn put_group(
         &mut self,
-        stream_id: u64,
+        stream: &StreamSummary,
         name: Bytes,
         before: Option<Arc<Group>>,
         now: Option<Arc<Group>>,
     ) {
-        let key = (stream_id, name);
+        let key = (stream.id, name);
         let old = self.groups.get(&key).cloned();
         if let Some(savepoint) = &mut self.savepoint {
             savepoint
@@ -72,6 +72,7 @@ impl Assembly {
                 .push(Undo::Group(key.clone(), old.clone()));
         }
         let slot = self.groups.entry(key).or_insert_with(|| GroupSlot {
+            stream: stream.name.clone(),
             before,
             now: None,
             gone: Vec::new(),
@@ -130,6 +131,25 @@ impl Assembly {
     fn gone_streams(&self) -> impl Iterator<Item = u64> {
         let gone = self.slots.iter().filter(|slot| slot.is_gone());
         gone.map(|slot| slot.summary().id)
+    }
+
+    /// Streams of which a group is gone, or something is pending for longer than before: who waits
+    /// may have something to do with that.
+    pub(in crate::engine::local) fn touched(&self) -> impl Iterator<Item = StreamName> {
+        self.groups.values().filter_map(|slot| {
+            let kept = slot.now.as_ref().map(|now| now.id);
+            let before = slot.before.as_ref().map(|before| before.id);
+            let is_gone = before.is_some_and(|before| kept != Some(before));
+            let mut entries = kept
+                .into_iter()
+                .flat_map(|id| self.pending(id, EventId::MIN, EventId::MAX));
+            let is_told = is_gone
+                || !slot.gone.is_empty()
+                || entries.any(|(_, entry)| {
+                    entry.is_some_and(|entry| entry.delivered_at_ms() < self.start.now)
+                });
+            is_told.then(|| slot.stream.clone())
+        })
     }
 
     /// What becomes visible of groups.
