@@ -313,24 +313,21 @@ impl Execution {
         session.is_executing = true;
         for (command, (end, took)) in self.commands.iter().zip(ends) {
             let since = Instant::now();
-            let failed;
+            let reply_at = out.buffer().len();
             match command {
-                Err(error) => {
-                    error.write(out.buffer());
-                    failed = true;
-                }
+                Err(error) => error.write(out.buffer()),
                 Ok(request) if data::kind(request).is_some() => {
                     out.buffer().extend_from_slice(&replies[begin..*end]);
-                    failed = replies.get(begin) == Some(&b'-');
                 }
                 Ok(request) => {
-                    let closes;
-                    (closes, failed) = answer_other(context, session, request.clone(), out);
-                    if closes {
+                    if answer_other(context, session, request.clone(), out) {
                         flow = Flow::Close;
                     }
                 }
             }
+            let reply = out.buffer().get(reply_at..).unwrap_or_default();
+            let failed = reply.starts_with(b"-");
+            context.metrics.count_reply(reply);
             session.executed.push(Executed {
                 took: *took + since.elapsed(),
                 failed,
@@ -342,24 +339,22 @@ impl Execution {
     }
 }
 
-/// Answers a command that is not about streams. Says whether the connection closes, and whether
-/// the reply is an error.
+/// Answers a command that is not about streams. Says whether the connection closes.
 fn answer_other(
     context: &Arc<Context>,
     session: &mut Session,
     request: Request,
     out: &mut Output,
-) -> (bool, bool) {
+) -> bool {
     let mut own = Output::default();
     match super::execute(context, session, request, &mut own) {
         Flow::Later(_) | Flow::Blocked(_) => {
             writer::error(out.buffer(), "ERR Command not allowed inside a transaction");
-            (false, true)
+            false
         }
         flow => {
-            let failed = own.buffer().first() == Some(&b'-');
             out.append(own);
-            (matches!(flow, Flow::Close), failed)
+            matches!(flow, Flow::Close)
         }
     }
 }
