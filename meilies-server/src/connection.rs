@@ -165,6 +165,7 @@ impl Connection {
         {
             // The server does not wait for the end of a pause.
             self.waiting = None;
+            self.pause_over = None;
         }
         if self.closing.is_none() && self.is_over() {
             self.begin_close();
@@ -192,6 +193,7 @@ impl Connection {
 
     fn begin_close(&mut self) {
         self.waiting = None;
+        self.pause_over = None;
         self.closing = Some(Box::pin(sleep(Duration::from_millis(LINGER_MS))));
     }
 

@@ -37,6 +37,7 @@ pub struct Client {
     no_evict: AtomicBool,
     no_touch: AtomicBool,
     blocked: AtomicBool,
+    held: AtomicBool,
     monitor: AtomicBool,
     /// Commands gathered since MULTI, and one more; 0 without MULTI.
     gathered: AtomicUsize,
@@ -72,6 +73,7 @@ impl Client {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             monitor: AtomicBool::new(false),
             gathered: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
@@ -161,6 +163,11 @@ impl Client {
         self.blocked.load(Ordering::Relaxed)
     }
 
+    /// Whether its command waits for the end of a CLIENT PAUSE.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Whether it is shown every command.
     pub fn is_monitor(&self) -> bool {
         self.monitor.load(Ordering::Relaxed)
@@ -178,6 +185,10 @@ impl Client {
 
     pub(crate) fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     pub(crate) fn set_monitor(&self, monitor: bool) {

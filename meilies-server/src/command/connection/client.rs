@@ -210,7 +210,7 @@ fn flags(client: &Client) -> String {
         ('O', client.is_monitor()),
         ('P', client.subscriptions() > 0),
         ('x', client.gathered().is_some()),
-        ('b', client.is_blocked()),
+        ('b', client.is_blocked() || client.is_held()),
         ('e', client.no_evict()),
         ('T', client.no_touch()),
     ];
