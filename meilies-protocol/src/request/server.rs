@@ -67,6 +67,8 @@ pub enum ConfigRequest {
     },
     /// `RESETSTAT`: begins to count anew.
     ResetStat,
+    /// `REWRITE`: writes the settings to their file.
+    Rewrite,
     /// `HELP`.
     Help,
 }
@@ -172,6 +174,10 @@ pub(crate) fn config_help(_: &Arguments) -> Result<Request, RequestError> {
 
 pub(crate) fn config_reset_stat(_: &Arguments) -> Result<Request, RequestError> {
     Ok(Request::Config(ConfigRequest::ResetStat))
+}
+
+pub(crate) fn config_rewrite(_: &Arguments) -> Result<Request, RequestError> {
+    Ok(Request::Config(ConfigRequest::Rewrite))
 }
 
 pub(crate) fn module_list(_: &Arguments) -> Result<Request, RequestError> {

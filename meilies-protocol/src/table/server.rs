@@ -267,6 +267,17 @@ static CONFIG: &[Command] = &[
         ..Command::BASE
     },
     Command {
+        name: "rewrite",
+        full_name: "config|rewrite",
+        arity: 2,
+        flags: ADMIN,
+        group: Group::Server,
+        summary: "Is refused: the file of settings is only read.",
+        since: "2.8.0",
+        parse: parse::config_rewrite,
+        ..Command::BASE
+    },
+    Command {
         name: "set",
         full_name: "config|set",
         arity: -4,

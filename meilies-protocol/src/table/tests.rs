@@ -200,7 +200,8 @@ fn names_are_listed_by_pattern() {
     let listed = |filter| text(|out| write_list(out, Some(&filter)));
     assert_eq!(listed(pattern("PUB*")), "*2 $7 publish $12 publish-many ");
     assert_eq!(listed(pattern("config*")), {
-        "*5 $6 config $10 config|get $11 config|help $16 config|resetstat $10 config|set "
+        "*6 $6 config $10 config|get $11 config|help $16 config|resetstat $14 config|rewrite \
+         $10 config|set "
     });
     assert_eq!(listed(CommandFilter::Module("x".into())), "*0 ");
     assert_eq!(listed(CommandFilter::AclCategory("read".into())), "*0 ");

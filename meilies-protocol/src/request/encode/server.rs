@@ -70,6 +70,7 @@ fn config_words(config: &ConfigRequest) -> Vec<Bytes> {
             settings.iter().flat_map(|(name, value)| [name, value]),
         ),
         ConfigRequest::ResetStat => named("CONFIG RESETSTAT", []),
+        ConfigRequest::Rewrite => named("CONFIG REWRITE", []),
         ConfigRequest::Help => named("CONFIG HELP", []),
     }
 }

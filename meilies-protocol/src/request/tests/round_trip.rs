@@ -192,6 +192,7 @@ const LINES: &[&str] = &[
     "CLIENT PAUSE 100 WRITE",
     "CLIENT UNPAUSE",
     "CONFIG RESETSTAT",
+    "CONFIG REWRITE",
 ];
 
 fn encode_and_parse(request: &Request) -> Request {

@@ -28,6 +28,7 @@ const REDIS: &[&str] = &[
     "config|get -3 0 0 0 admin loading noscript stale",
     "config|help 2 0 0 0 loading stale",
     "config|resetstat 2 0 0 0 admin loading noscript stale",
+    "config|rewrite 2 0 0 0 admin loading noscript stale",
     "config|set -4 0 0 0 admin loading noscript stale",
     "dbsize 1 0 0 0 fast readonly",
     "del -2 1 -1 1 write",
