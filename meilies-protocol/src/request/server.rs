@@ -37,6 +37,11 @@ pub enum CommandRequest {
         /// A whole command.
         arguments: Vec<Bytes>,
     },
+    /// `GETKEYSANDFLAGS`.
+    GetKeysAndFlags {
+        /// A whole command.
+        arguments: Vec<Bytes>,
+    },
     /// `HELP`.
     Help,
 }
@@ -48,7 +53,7 @@ pub enum CommandFilter {
     Pattern(Bytes),
     /// Those of a module: there is none.
     Module(Bytes),
-    /// Those of a category of Redis' access control: there is none.
+    /// Those of a category of Redis' access control.
     AclCategory(Bytes),
 }
 
@@ -126,6 +131,12 @@ pub(crate) fn command_info(arguments: &Arguments) -> Result<Request, RequestErro
 
 pub(crate) fn command_get_keys(arguments: &Arguments) -> Result<Request, RequestError> {
     Ok(Request::Command(CommandRequest::GetKeys {
+        arguments: tail(arguments, 2),
+    }))
+}
+
+pub(crate) fn command_get_keys_and_flags(arguments: &Arguments) -> Result<Request, RequestError> {
+    Ok(Request::Command(CommandRequest::GetKeysAndFlags {
         arguments: tail(arguments, 2),
     }))
 }

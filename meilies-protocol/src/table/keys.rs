@@ -1,14 +1,16 @@
-//! `COMMAND GETKEYS`: which arguments of a command name streams.
+//! `COMMAND GETKEYS` and `COMMAND GETKEYSANDFLAGS`: which arguments of a command name streams, and
+//! what it does with them.
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Command, Keys, resolve};
+use super::info::write_use;
+use super::{Command, Flags, Keys, Use, resolve};
 use crate::request::RequestError;
-use crate::{Arguments, writer};
+use crate::{Arguments, Version, writer};
 
 /// `COMMAND GETKEYS`: the names of streams in a whole command, or Redis' error.
 pub fn write_keys(out: &mut BytesMut, command: &[Bytes]) {
-    match keys(command) {
+    match resolve_words(command).and_then(|row| keys(row, command)) {
         Ok(keys) => {
             writer::array_header(out, keys.len());
             for key in keys {
@@ -19,13 +21,42 @@ pub fn write_keys(out: &mut BytesMut, command: &[Bytes]) {
     }
 }
 
-fn keys(words: &[Bytes]) -> Result<Vec<&Bytes>, &'static str> {
-    let command = resolve_words(words)?;
+/// `COMMAND GETKEYSANDFLAGS`: the same, each with what the command does with it.
+pub fn write_keys_and_flags(out: &mut BytesMut, version: Version, command: &[Bytes]) {
+    let found = resolve_words(command).and_then(|row| Ok((row.uses(), keys(row, command)?)));
+    let (uses, keys) = match found {
+        Ok(found) => found,
+        Err(reason) => return writer::error(out, reason),
+    };
+    writer::array_header(out, keys.len());
+    // The last is that of all which follow.
+    let last = uses.last().copied().unwrap_or_default();
+    let uses = uses.iter().copied().chain(std::iter::repeat(last));
+    for (key, uses) in keys.into_iter().zip(uses) {
+        writer::array_header(out, 2);
+        writer::bulk(out, key);
+        write_use(out, version, uses);
+    }
+}
+
+impl Command {
+    /// What it does with the streams that it names: with each for itself, or with all alike.
+    pub(super) fn uses(&self) -> &'static [Use] {
+        match self.keys.uses {
+            [] if self.flags.contains(Flags::WRITE) => &[&["RW", "update"]],
+            [] => &[&["RO", "access"]],
+            uses => uses,
+        }
+    }
+}
+
+fn keys<'a>(command: &Command, words: &'a [Bytes]) -> Result<Vec<&'a Bytes>, &'static str> {
     let Keys {
         first,
         last,
         step,
         behind,
+        ..
     } = command.keys;
     if let Some((word, from)) = behind {
         return keys_behind(words, word, from).ok_or("ERR Invalid arguments specified for command");

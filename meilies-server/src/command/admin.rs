@@ -55,6 +55,9 @@ pub(crate) fn command(
         CommandRequest::Info { names } => table::write_info(out, version, &names),
         CommandRequest::List { filter } => table::write_list(out, filter.as_ref()),
         CommandRequest::GetKeys { arguments } => table::write_keys(out, &arguments),
+        CommandRequest::GetKeysAndFlags { arguments } => {
+            table::write_keys_and_flags(out, version, &arguments);
+        }
         CommandRequest::Help => {
             let command = table::find(b"command").expect("COMMAND is in the table: it was parsed");
             table::write_help(out, command);

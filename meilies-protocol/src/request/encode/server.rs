@@ -58,6 +58,9 @@ fn command_words(command: &CommandRequest) -> Vec<Bytes> {
             CommandFilter::AclCategory(value) => named("COMMAND LIST FILTERBY ACLCAT", [value]),
         },
         CommandRequest::GetKeys { arguments } => named("COMMAND GETKEYS", arguments),
+        CommandRequest::GetKeysAndFlags { arguments } => {
+            named("COMMAND GETKEYSANDFLAGS", arguments)
+        }
         CommandRequest::Help => named("COMMAND HELP", []),
     }
 }

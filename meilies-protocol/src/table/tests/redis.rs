@@ -122,6 +122,7 @@ const OTHERS: &[&str] = &[
     "client|no-touch",
     "client|setinfo",
     "command|getkeys",
+    "command|getkeysandflags",
     "last-event-number",
     "publish",
     "publish-many",
