@@ -291,7 +291,7 @@ proptest! {
             any::<(u64, u64)>().prop_map(|(ms, seq)| TrimBy::MinId(EventId::new(ms, seq))),
         ],
         limit in proptest::option::of(0..=i64::MAX as u64),
-        producer: Vec<u8>,
+        producer in proptest::collection::vec(any::<u8>(), 1..32),
     ) {
         let mut fields: Vec<Bytes> = fields.into_iter().map(Bytes::from).collect();
         fields.truncate(fields.len() & !1);
