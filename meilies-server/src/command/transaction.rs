@@ -25,6 +25,8 @@ pub(crate) struct Gathered {
     commands: Vec<Result<Request, RequestError>>,
     /// Bytes that its writes take, about.
     bytes: usize,
+    /// Bytes of the words of its commands.
+    pub(crate) word_bytes: usize,
     /// A command was refused: EXEC will be.
     pub(crate) failed: bool,
 }

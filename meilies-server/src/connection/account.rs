@@ -105,6 +105,7 @@ impl Connection {
         if commands > 0 {
             let total = &self.context.metrics.commands_total;
             total.fetch_add(commands, Ordering::Relaxed);
+            self.session.client.add_commands(commands);
         }
         self.settle_gathered();
         self.settle_run();
@@ -195,9 +196,11 @@ impl Connection {
 
     /// The command at work waits for EXEC.
     pub(super) fn queue(&mut self) {
-        if let (Some(called), Some(gathered)) = (self.account.at_work, &self.session.transaction) {
+        let gathered = self.session.transaction.as_mut();
+        if let (Some(called), Some(gathered)) = (self.account.at_work, gathered) {
             // One that was refused is not among those gathered.
             if gathered.count() > self.account.queued.len() {
+                gathered.word_bytes += self.input.arguments.word_bytes();
                 let arguments = self.input.arguments.clone();
                 self.account.queued.push((called, arguments));
             }

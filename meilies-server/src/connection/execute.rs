@@ -324,6 +324,8 @@ impl Connection {
 
     /// Executes a command whose turn has come.
     fn start(&mut self, waiting: Waiting) {
+        let client = &self.session.client;
+        client.set_word_bytes(self.input.arguments.word_bytes());
         let muted = self.take_muted() && !waiting.turns_replies_on();
         let mut nowhere = Output::default();
         let out = if muted {
@@ -409,6 +411,7 @@ impl Connection {
         } else {
             self.account.forget();
         }
+        self.session.client.set_word_bytes(0);
         self.session.publish_transaction();
     }
 

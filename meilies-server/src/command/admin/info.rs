@@ -106,7 +106,7 @@ impl<'a> Facts<'a> {
         for client in context.clients.all() {
             facts.subscribers += usize::from(client.subscriptions() > 0);
             facts.blocked += usize::from(client.is_held());
-            facts.client_bytes += client.input_bytes() + client.output_bytes();
+            facts.client_bytes += client.buffers().input + client.output_bytes();
         }
         facts
     }
