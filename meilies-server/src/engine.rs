@@ -30,7 +30,7 @@ pub use batch::{Batch, EventRef, Form, Run};
 pub use deleted::DeletedNumbers;
 pub use group::{Consumer, Group, PendingEntry};
 pub use keys::{Known, Producer, Producing, Remembered, WriteKey, hash};
-pub use view::{Found, Look, Operation, OperationFn, Transaction, Verdict, View};
+pub use view::{Found, Look, NameWatch, Operation, OperationFn, Transaction, Verdict, View};
 
 /// A store of streams.
 ///

@@ -14,7 +14,7 @@ use meilies_protocol::{Request, RequestError, StreamName, writer};
 use super::data::{self, Scope, all};
 use super::{Flow, Next, looking, measured, store_error};
 use crate::context::Context;
-use crate::engine::{Operation, StoreError, Transaction, Verdict, View};
+use crate::engine::{NameWatch, Operation, StoreError, Transaction, Verdict, View};
 use crate::limits::{PUBLISH_MANY_BYTES_MAX, REPLY_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::output::Output;
 use crate::session::Session;
@@ -48,10 +48,27 @@ pub(crate) struct Executed {
 
 /// A stream that is watched, and what it was then. Events come and go; groups and what XSETID sets
 /// do not count, as in Redis.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
     name: StreamName,
     was: Option<Was>,
+    /// A stream may come and go again, or get its name back: then it was what it is.
+    watch: NameWatch,
+}
+
+impl Watched {
+    fn of(view: &dyn View, name: &StreamName) -> Result<Watched, StoreError> {
+        Ok(Watched {
+            watch: view.watch(name)?,
+            was: Was::of(view, name)?,
+            name: name.clone(),
+        })
+    }
+
+    fn is_touched(&self, view: &dyn View) -> Result<bool, StoreError> {
+        let now = Was::of(view, &self.name)?;
+        Ok(now != self.was || view.bound(&self.name) >= self.watch.since)
+    }
 }
 
 /// What of a stream only its events change.
@@ -61,6 +78,18 @@ struct Was {
     next_number: u64,
     first: u64,
     deleted: u64,
+}
+
+impl Was {
+    fn of(view: &dyn View, name: &StreamName) -> Result<Option<Was>, StoreError> {
+        let stream = view.stream(name)?;
+        Ok(stream.map(|stream| Was {
+            id: stream.id,
+            next_number: stream.next_number(),
+            first: stream.first,
+            deleted: stream.deleted,
+        }))
+    }
 }
 
 /// `MULTI`
@@ -147,7 +176,7 @@ pub(super) fn watch(
         .filter_map(|key| StreamName::parse(key.clone()).ok())
         .map(|name| name.detached());
     let names: Vec<StreamName> = names.collect();
-    let find = move |view: &dyn View| all(names.iter().map(|name| state(view, name)));
+    let find = move |view: &dyn View| all(names.iter().map(|name| Watched::of(view, name)));
     looking(
         context,
         session,
@@ -155,19 +184,6 @@ pub(super) fn watch(
         find,
         |found, _context, session, out| watched(session, found, out),
     )
-}
-
-fn state(view: &dyn View, name: &StreamName) -> Result<Watched, StoreError> {
-    let stream = view.stream(name)?;
-    Ok(Watched {
-        name: name.clone(),
-        was: stream.map(|stream| Was {
-            id: stream.id,
-            next_number: stream.next_number(),
-            first: stream.first,
-            deleted: stream.deleted,
-        }),
-    })
 }
 
 fn watched(
@@ -260,8 +276,8 @@ impl Execution {
         transaction: &mut dyn Transaction,
         out: &mut BytesMut,
     ) -> Result<Verdict, StoreError> {
-        let now = all(self.watched.iter().map(|old| state(transaction, &old.name)))?;
-        if now != self.watched {
+        let touched = all(self.watched.iter().map(|old| old.is_touched(transaction)))?;
+        if touched.contains(&true) {
             self.set_ends(None);
             writer::null_array(out, self.scope.version);
             return Ok(Verdict::Abort);
