@@ -27,6 +27,7 @@ mod error;
 mod facts;
 pub mod file;
 mod group_entries;
+mod holder;
 mod index;
 mod live;
 mod log;
