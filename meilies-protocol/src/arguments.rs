@@ -63,6 +63,11 @@ impl Arguments {
             .map(|(begin, end)| &self.frame[*begin as usize..*end as usize])
     }
 
+    /// Bytes of all arguments together.
+    pub fn word_bytes(&self) -> usize {
+        self.iter().map(<[u8]>::len).sum()
+    }
+
     /// The bytes of the whole command as it came, or of its words if it was inline.
     pub fn frame(&self) -> &Bytes {
         &self.frame
@@ -103,6 +108,7 @@ mod tests {
         assert_eq!(arguments.get(1), b"");
         assert_eq!(arguments.bytes(2), Bytes::from_static(b"a\r\n"));
         assert_eq!(arguments.iter().len(), 3);
+        assert_eq!(arguments.word_bytes(), 10);
     }
 
     #[test]

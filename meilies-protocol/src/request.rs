@@ -351,6 +351,8 @@ pub enum Request {
     },
     /// `TIME`.
     Time,
+    /// `SAVE`.
+    Save,
     /// `LASTSAVE`.
     LastSave,
     /// `SHUTDOWN …`.

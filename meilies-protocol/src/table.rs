@@ -3,6 +3,7 @@
 //!
 //! Invariant: a command that is not in the table is unknown; a command that is in it works.
 
+mod categories;
 mod client;
 mod connection;
 mod diagnostics;
@@ -20,10 +21,11 @@ mod stream;
 mod tests;
 mod transaction;
 
+pub use self::categories::Categories;
 pub use self::docs::{write_docs, write_help};
 pub use self::flags::Flags;
 pub use self::info::{write_all, write_count, write_info, write_list};
-pub use self::keys::write_keys;
+pub use self::keys::{write_keys, write_keys_and_flags};
 pub use self::lookup::{commands, find, resolve};
 
 use crate::Arguments;
@@ -52,6 +54,9 @@ pub struct Command {
     pub complexity: &'static str,
     /// The version of MeiliES, or of Redis, that had it first.
     pub since: &'static str,
+    /// What of Redis' access control it belongs to, beside what its flags imply, where that is not
+    /// what its group says.
+    pub category: Option<Categories>,
     /// Which arguments name streams.
     pub keys: Keys,
     /// The rows of its sub-commands.
@@ -71,6 +76,7 @@ impl Command {
         summary: "",
         complexity: "O(1)",
         since: "0.3.0",
+        category: None,
         keys: Keys::NONE,
         subcommands: &[],
         parse: |_| Err(RequestError::Syntax),
@@ -160,7 +166,13 @@ pub struct Keys {
     /// The word behind which they stand, and the first argument that may be it. They are the
     /// first half of what follows it.
     pub behind: Option<(&'static str, i64)>,
+    /// What the command does with them, where that is not what its flags say: of each for itself,
+    /// or of all alike.
+    pub uses: &'static [Use],
 }
+
+/// What a command does with a stream that it names, in Redis' words.
+pub type Use = &'static [&'static str];
 
 impl Keys {
     const NONE: Keys = Keys::range(0, 0, 0);
@@ -169,13 +181,21 @@ impl Keys {
     const PAIR: Keys = Keys::range(1, 2, 1);
     const ALL: Keys = Keys::range(1, -1, 1);
 
+    /// Only what they are is looked at, not what is in them.
+    const LOOKED_AT: &[Use] = &[&["RO"]];
+
     const fn range(first: i64, last: i64, step: i64) -> Keys {
         Keys {
             first,
             last,
             step,
             behind: None,
+            uses: &[],
         }
+    }
+
+    const fn used(self, uses: &'static [Use]) -> Keys {
+        Keys { uses, ..self }
     }
 
     const fn behind(word: &'static str, from: i64) -> Keys {

@@ -29,7 +29,7 @@ use crate::limits::{
     UNREAD_BYTES_MAX, UNREAD_WAIT_MS,
 };
 use crate::output::Output;
-use crate::session::{Client, Registration, Session};
+use crate::session::{Buffers, Client, Registration, Session};
 use account::Account;
 use appends::Appends;
 use changes::Changes;
@@ -165,6 +165,7 @@ impl Connection {
         {
             // The server does not wait for the end of a pause.
             self.waiting = None;
+            self.pause_over = None;
         }
         if self.closing.is_none() && self.is_over() {
             self.begin_close();
@@ -192,6 +193,7 @@ impl Connection {
 
     fn begin_close(&mut self) {
         self.waiting = None;
+        self.pause_over = None;
         self.closing = Some(Box::pin(sleep(Duration::from_millis(LINGER_MS))));
     }
 
@@ -276,6 +278,7 @@ impl Connection {
                 Ok(sent) => {
                     progress = true;
                     add(&self.context.metrics.output_bytes_total, sent as u64);
+                    self.session.client.add_sent(sent as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -291,8 +294,7 @@ impl Connection {
     }
 
     fn poll_read(&mut self, waking: &mut Waking<'_>) -> io::Result<bool> {
-        let full = self.output.unsent() >= OUTPUT_BYTES_MAX;
-        if full || self.closing.is_some() || !self.input.wants_more() {
+        if !self.reads() {
             return Ok(false);
         }
         match self.input.poll_read(waking, &mut self.socket) {
@@ -300,6 +302,7 @@ impl Connection {
             Poll::Ready(read) => {
                 let read = read?;
                 add(&self.context.metrics.input_bytes_total, read as u64);
+                self.session.client.add_received(read as u64);
                 self.session.client.touch();
                 if self.input.has_ended() {
                     self.session.subscriptions.clear();
@@ -309,10 +312,25 @@ impl Connection {
         }
     }
 
+    /// Whether more is taken from the client.
+    fn reads(&self) -> bool {
+        let full = self.output.unsent() >= OUTPUT_BYTES_MAX;
+        !full && self.closing.is_none() && self.input.wants_more()
+    }
+
     /// Lets others see how this client is doing.
     fn publish_state(&self) {
         let client = &self.session.client;
-        client.set_buffered(self.input.undecoded_bytes(), self.output.unsent());
+        let (shared_parts, shared) = self.output.shared();
+        client.set_buffers(Buffers {
+            input: self.input.undecoded_bytes(),
+            input_room: self.input.room_bytes(),
+            output: self.output.unsent() - shared,
+            shared,
+            shared_parts,
+            reads: self.reads(),
+            writes: self.output.unsent() > 0,
+        });
         client.set_subscriptions(self.session.subscriptions.count());
     }
 

@@ -30,7 +30,7 @@ pub use batch::{Batch, EventRef, Form, Run};
 pub use deleted::DeletedNumbers;
 pub use group::{Consumer, Group, NOBODY, PendingEntry, Sightings};
 pub use keys::{Known, Producer, Producing, Remembered, WriteKey, hash};
-pub use view::{Found, Look, Operation, OperationFn, Transaction, Verdict, View};
+pub use view::{Found, Look, NameWatch, Operation, OperationFn, Transaction, Verdict, View};
 
 /// A store of streams.
 ///
@@ -80,6 +80,9 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// Says who is told how long each sync of the log took. Only the first call counts; an engine
     /// that does not sync tells nobody.
     fn watch_syncs(&self, _watch: SyncWatch) {}
+
+    /// Makes all that is visible now durable, and whatever else is kept on the disk follow it.
+    fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Drains the queue, makes everything durable, marks the store cleanly closed.
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>>;

@@ -54,6 +54,11 @@ impl Output {
         self.chunks_bytes + self.tail.len()
     }
 
+    /// How many parts are sent from where they lie, and their bytes.
+    pub(crate) fn shared(&self) -> (usize, usize) {
+        (self.chunks.len(), self.chunks_bytes)
+    }
+
     /// Sends what the socket takes in one system call. Returns how much that was.
     pub(crate) fn send(&mut self, socket: &TcpStream) -> io::Result<usize> {
         let sent = if self.chunks.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -194,7 +195,8 @@ fn admit(socket: TcpStream, peer: SocketAddr, context: &Arc<Context>) {
         return refuse(&socket, &reason);
     }
     let limit = context.settings.max_clients();
-    let Some(client) = context.clients.register(peer, local, limit) else {
+    let descriptor = socket.as_raw_fd();
+    let Some(client) = context.clients.register(peer, local, descriptor, limit) else {
         metrics.connections_rejected.fetch_add(1, Ordering::Relaxed);
         return refuse(&socket, "ERR max number of clients reached");
     };

@@ -11,10 +11,12 @@ use meilies_protocol::Version;
 mod monitors;
 mod pause;
 mod registry;
+mod touches;
 
 pub use monitors::{Monitoring, Monitors};
 pub use pause::Pause;
-pub use registry::{Client, ClientText, Clients, Registration};
+pub use registry::{Buffers, Client, ClientText, Clients, Registration};
+pub use touches::Touches;
 
 use crate::command::transaction::{Executed, Gathered, Watched};
 use crate::context::Context;
@@ -75,8 +77,10 @@ impl Session {
 
     /// Lets others see what it has gathered and watches.
     pub(crate) fn publish_transaction(&self) {
-        let gathered = self.transaction.as_ref().map(Gathered::count);
-        self.client.set_gathered(gathered);
+        let gathered = self.transaction.as_ref();
+        let bytes = gathered.map_or(0, |gathered| gathered.word_bytes);
+        self.client
+            .set_gathered(gathered.map(Gathered::count), bytes);
         self.client.set_watched(self.watched.len());
     }
 

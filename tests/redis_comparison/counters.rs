@@ -47,7 +47,23 @@ fn keys(command: &Command) -> Vec<&[u8]> {
     if begins(command, &["XINFO", "GROUPS"]) && command.len() == 3 {
         return vec![&command[2]];
     }
-    streams_read(command)
+    match entries_read(command) {
+        Some(_) => vec![&command[2]],
+        None => streams_read(command),
+    }
+}
+
+/// How many entries a command says that a group has read.
+pub(crate) fn entries_read(command: &Command) -> Option<i64> {
+    let sets = ["CREATE", "SETID"];
+    if !sets.iter().any(|name| begins(command, &["XGROUP", name])) {
+        return None;
+    }
+    let at = command
+        .iter()
+        .rposition(|word| is_word(word, "ENTRIESREAD"))?;
+    let read = std::str::from_utf8(command.get(at + 1)?).ok()?;
+    read.parse().ok()
 }
 
 /// The streams that an XREADGROUP names.
@@ -78,8 +94,17 @@ pub(crate) fn consumers(command: &Command) -> Vec<Command> {
 
 /// The groups of this command whose entries read are counted otherwise from here on: those that
 /// stand before the first entry, or before a deleted one, while their count is known. 7.0 counts
-/// on; later versions begin anew from the entry's place.
+/// on; later versions begin anew from the entry's place. And those that are said to have read more
+/// entries than were ever added: 7.0 believes it, 8.6 takes all of them to be read.
 pub(crate) fn groups_behind(command: &Command, streams: &[Stream]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    if let Some(read) = entries_read(command) {
+        let added = streams.first().map_or(0, |stream| stream.added);
+        let is_beyond = read > added && command.len() > 3;
+        return is_beyond
+            .then(|| (command[2].clone(), command[3].clone()))
+            .into_iter()
+            .collect();
+    }
     if !begins(command, &["XREADGROUP", "GROUP"]) || command.len() < 3 {
         return Vec::new();
     }

@@ -1,5 +1,5 @@
-//! Commands about the server: COMMAND, CONFIG, INFO, MODULE, TIME, LASTSAVE, SHUTDOWN, MONITOR,
-//! WAIT and WAITAOF.
+//! Commands about the server: COMMAND, CONFIG, INFO, MODULE, TIME, SAVE, LASTSAVE, SHUTDOWN,
+//! MONITOR, WAIT and WAITAOF.
 
 // The table holds functions of one shape, though some of these cannot fail.
 #![allow(clippy::unnecessary_wraps)]
@@ -37,6 +37,11 @@ pub enum CommandRequest {
         /// A whole command.
         arguments: Vec<Bytes>,
     },
+    /// `GETKEYSANDFLAGS`.
+    GetKeysAndFlags {
+        /// A whole command.
+        arguments: Vec<Bytes>,
+    },
     /// `HELP`.
     Help,
 }
@@ -48,7 +53,7 @@ pub enum CommandFilter {
     Pattern(Bytes),
     /// Those of a module: there is none.
     Module(Bytes),
-    /// Those of a category of Redis' access control: there is none.
+    /// Those of a category of Redis' access control.
     AclCategory(Bytes),
 }
 
@@ -67,6 +72,8 @@ pub enum ConfigRequest {
     },
     /// `RESETSTAT`: begins to count anew.
     ResetStat,
+    /// `REWRITE`: writes the settings to their file.
+    Rewrite,
     /// `HELP`.
     Help,
 }
@@ -128,6 +135,12 @@ pub(crate) fn command_get_keys(arguments: &Arguments) -> Result<Request, Request
     }))
 }
 
+pub(crate) fn command_get_keys_and_flags(arguments: &Arguments) -> Result<Request, RequestError> {
+    Ok(Request::Command(CommandRequest::GetKeysAndFlags {
+        arguments: tail(arguments, 2),
+    }))
+}
+
 pub(crate) fn command_help(_: &Arguments) -> Result<Request, RequestError> {
     Ok(Request::Command(CommandRequest::Help))
 }
@@ -172,6 +185,10 @@ pub(crate) fn config_help(_: &Arguments) -> Result<Request, RequestError> {
 
 pub(crate) fn config_reset_stat(_: &Arguments) -> Result<Request, RequestError> {
     Ok(Request::Config(ConfigRequest::ResetStat))
+}
+
+pub(crate) fn config_rewrite(_: &Arguments) -> Result<Request, RequestError> {
+    Ok(Request::Config(ConfigRequest::Rewrite))
 }
 
 pub(crate) fn module_list(_: &Arguments) -> Result<Request, RequestError> {
@@ -220,6 +237,10 @@ pub(crate) fn info(arguments: &Arguments) -> Result<Request, RequestError> {
 
 pub(crate) fn time(_: &Arguments) -> Result<Request, RequestError> {
     Ok(Request::Time)
+}
+
+pub(crate) fn save(_: &Arguments) -> Result<Request, RequestError> {
+    Ok(Request::Save)
 }
 
 pub(crate) fn last_save(_: &Arguments) -> Result<Request, RequestError> {

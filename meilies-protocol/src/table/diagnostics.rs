@@ -152,7 +152,7 @@ static MEMORY: &[Command] = &[
         syntax: "key [SAMPLES n]",
         summary: "Returns how many bytes a stream takes in memory, about.",
         since: "4.0.0",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(Keys::LOOKED_AT),
         parse: parse::memory_usage,
         ..Command::BASE
     },
@@ -168,7 +168,7 @@ static OBJECT: &[Command] = &[
         syntax: "key",
         summary: "Returns how a stream is kept, in the word that Redis has for it.",
         since: "2.2.3",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(Keys::LOOKED_AT),
         parse: parse::object_encoding,
         ..Command::BASE
     },
@@ -181,7 +181,7 @@ static OBJECT: &[Command] = &[
         syntax: "key",
         summary: "Is refused as by a Redis that does not count how often keys are used.",
         since: "4.0.0",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(Keys::LOOKED_AT),
         parse: parse::object_frequency,
         ..Command::BASE
     },
@@ -205,7 +205,7 @@ static OBJECT: &[Command] = &[
         syntax: "key",
         summary: "Returns for how many seconds a stream was not used, as far as that is known.",
         since: "2.2.3",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(Keys::LOOKED_AT),
         parse: parse::object_idle_time,
         ..Command::BASE
     },
@@ -218,7 +218,7 @@ static OBJECT: &[Command] = &[
         syntax: "key",
         summary: "Returns 1 for every stream.",
         since: "2.2.3",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(Keys::LOOKED_AT),
         parse: parse::object_reference_count,
         ..Command::BASE
     },

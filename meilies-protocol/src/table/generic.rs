@@ -1,6 +1,6 @@
 //! The rows of Redis' commands about keys.
 
-use super::{Command, Flags, Group, Keys};
+use super::{Categories, Command, Flags, Group, Keys};
 use crate::request::keyspace as parse;
 
 pub(super) static COMMANDS: &[Command] = &[
@@ -12,6 +12,7 @@ pub(super) static COMMANDS: &[Command] = &[
         group: Group::Server,
         summary: "Returns the number of streams.",
         since: "1.0.0",
+        category: Some(Categories::KEYSPACE),
         parse: parse::db_size,
         ..Command::BASE
     },
@@ -25,7 +26,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Returns how many of these streams there are.",
         complexity: "O(N) for N keys",
         since: "1.0.0",
-        keys: Keys::ALL,
+        keys: Keys::ALL.used(Keys::LOOKED_AT),
         parse: parse::exists,
         ..Command::BASE
     },
@@ -39,6 +40,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Returns the names of the streams that match a pattern.",
         complexity: "O(N) for N streams",
         since: "1.0.0",
+        category: Some(Categories::KEYSPACE.and(Categories::DANGEROUS)),
         parse: parse::keys,
         ..Command::BASE
     },
@@ -64,7 +66,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key",
         summary: "Returns whether a key is a stream.",
         since: "1.0.0",
-        keys: Keys::ONE,
+        keys: Keys::ONE.used(Keys::LOOKED_AT),
         parse: parse::key_type,
         ..Command::BASE
     },
@@ -78,7 +80,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Deletes streams with all that belongs to them, and returns how many there were.",
         complexity: "O(N) for N keys",
         since: "1.0.0",
-        keys: Keys::ALL,
+        keys: Keys::ALL.used(&[&["RM", "delete"]]),
         parse: parse::delete,
         ..Command::BASE
     },
@@ -105,6 +107,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Deletes every stream.",
         complexity: "O(N) for N streams",
         since: "1.0.0",
+        category: Some(Categories::KEYSPACE.and(Categories::DANGEROUS)),
         parse: parse::flush_all,
         ..Command::BASE
     },
@@ -118,6 +121,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Deletes every stream.",
         complexity: "O(N) for N streams",
         since: "1.0.0",
+        category: Some(Categories::KEYSPACE.and(Categories::DANGEROUS)),
         parse: parse::flush_database,
         ..Command::BASE
     },
@@ -180,7 +184,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key newkey",
         summary: "Gives a stream another name.",
         since: "1.0.0",
-        keys: Keys::PAIR,
+        keys: Keys::PAIR.used(&[&["RW", "access", "delete"], &["OW", "update"]]),
         parse: parse::rename,
         ..Command::BASE
     },
@@ -193,7 +197,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key newkey",
         summary: "Gives a stream another name, if no stream has it.",
         since: "1.0.0",
-        keys: Keys::PAIR,
+        keys: Keys::PAIR.used(&[&["RW", "access", "delete"], &["OW", "insert"]]),
         parse: parse::rename_to_new,
         ..Command::BASE
     },
@@ -204,10 +208,10 @@ pub(super) static COMMANDS: &[Command] = &[
         flags: Flags::READONLY.and(Flags::FAST),
         group: Group::Generic,
         syntax: "key [key …]",
-        summary: "Returns how many of these streams there are.",
+        summary: "Counts as a use of these streams, and returns how many of them there are.",
         complexity: "O(N) for N keys",
         since: "3.2.1",
-        keys: Keys::ALL,
+        keys: Keys::ALL.used(Keys::LOOKED_AT),
         parse: parse::touch,
         ..Command::BASE
     },
@@ -234,7 +238,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Deletes streams as DEL does.",
         complexity: "O(N) for N keys",
         since: "4.0.0",
-        keys: Keys::ALL,
+        keys: Keys::ALL.used(&[&["RM", "delete"]]),
         parse: parse::unlink,
         ..Command::BASE
     },

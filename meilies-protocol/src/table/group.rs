@@ -28,7 +28,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Says that events have been processed, and deletes them.",
         complexity: "O(N) for N ids",
         since: "8.2.0",
-        keys: Keys::ONE,
+        keys: Keys::ONE.used(&[&["RW", "update", "delete"]]),
         parse: parse::acknowledge_and_delete,
         ..Command::BASE
     },
@@ -42,7 +42,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Gives a consumer what has been pending for long, wherever it is.",
         complexity: "O(N) for N events that are looked at",
         since: "6.2.0",
-        keys: Keys::ONE,
+        keys: Keys::ONE.used(&[&["RW", "delete"]]),
         parse: claim::auto_claim,
         ..Command::BASE
     },
@@ -112,7 +112,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Returns events that no other consumer of its group gets, and waits if told to.",
         complexity: "O(N) for N events that are returned",
         since: "5.0.0",
-        keys: Keys::behind("STREAMS", 4),
+        keys: Keys::behind("STREAMS", 4).used(&[&["RO", "access"]]),
         parse: read::read,
         ..Command::BASE
     },
@@ -128,7 +128,7 @@ static GROUP: &[Command] = &[
         syntax: "key group <id|$> [MKSTREAM] [ENTRIESREAD n]",
         summary: "Makes a group that begins behind an id.",
         since: "5.0.0",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(&[&["RW", "insert"]]),
         parse: manage::create,
         ..Command::BASE
     },
@@ -141,7 +141,7 @@ static GROUP: &[Command] = &[
         syntax: "key group consumer",
         summary: "Makes a consumer of a group.",
         since: "6.2.0",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(&[&["RW", "insert"]]),
         parse: manage::create_consumer,
         ..Command::BASE
     },
@@ -155,7 +155,7 @@ static GROUP: &[Command] = &[
         summary: "Deletes a consumer of a group, and forgets what is pending for it.",
         complexity: "O(N) for N pending events",
         since: "5.0.0",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(&[&["RW", "delete"]]),
         parse: manage::delete_consumer,
         ..Command::BASE
     },
@@ -169,7 +169,7 @@ static GROUP: &[Command] = &[
         summary: "Deletes a group, and forgets what is pending for it.",
         complexity: "O(N) for N pending events",
         since: "5.0.0",
-        keys: Keys::SECOND,
+        keys: Keys::SECOND.used(&[&["RW", "delete"]]),
         parse: manage::destroy,
         ..Command::BASE
     },

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::lookup::find_full;
-use super::{Command, Flags, Keys, commands};
+use super::{Command, Keys, Use, commands};
 use crate::request::CommandFilter;
 use crate::{Version, glob, writer};
 
@@ -35,26 +35,27 @@ pub fn write_count(out: &mut BytesMut) {
     writer::number(out, commands().len() as u64);
 }
 
-/// `COMMAND LIST`: the names, those of sub-commands only where a pattern may mean them.
+/// `COMMAND LIST`: the full names, those of sub-commands too.
 pub fn write_list(out: &mut BytesMut, filter: Option<&CommandFilter>) {
-    let mut names: Vec<&str> = Vec::new();
-    match filter {
-        None => names.extend(commands().iter().map(|command| command.name)),
+    let is_meant = |row: &&Command| match filter {
+        None => true,
         Some(CommandFilter::Pattern(pattern)) => {
-            let rows = commands()
-                .iter()
-                .flat_map(|command| std::iter::once(*command).chain(command.subcommands));
-            let matching = rows
-                .map(|row| row.full_name)
-                .filter(|name| glob::matches_ignore_case(pattern, name.as_bytes()));
-            names.extend(matching);
+            glob::matches_ignore_case(pattern, row.full_name.as_bytes())
         }
-        // There are neither modules nor categories.
-        Some(CommandFilter::Module(_) | CommandFilter::AclCategory(_)) => {}
-    }
-    writer::array_header(out, names.len());
-    for name in names {
-        writer::bulk(out, name.as_bytes());
+        Some(CommandFilter::AclCategory(category)) => {
+            let is_it = |name: &str| name.as_bytes().eq_ignore_ascii_case(category);
+            row.categories().names().any(is_it)
+        }
+        // There are no modules.
+        Some(CommandFilter::Module(_)) => false,
+    };
+    let rows = commands()
+        .iter()
+        .flat_map(|command| std::iter::once(*command).chain(command.subcommands));
+    let meant: Vec<&Command> = rows.filter(is_meant).collect();
+    writer::array_header(out, meant.len());
+    for row in meant {
+        writer::bulk(out, row.full_name.as_bytes());
     }
 }
 
@@ -70,8 +71,12 @@ fn write_row(out: &mut BytesMut, version: Version, command: &Command) {
     writer::integer(out, command.keys.first);
     writer::integer(out, command.keys.last);
     writer::integer(out, command.keys.step);
-    // Categories of access control, and tips for those who route commands to several servers.
-    writer::set_header(out, version, 0);
+    let categories = command.categories().names();
+    writer::set_header(out, version, categories.clone().count());
+    for category in categories {
+        writer::simple(out, &format!("@{category}"));
+    }
+    // Tips for those who route commands to several servers.
     writer::array_header(out, 0);
     write_key_specs(out, version, command);
     writer::array_header(out, command.subcommands.len());
@@ -83,35 +88,44 @@ fn write_row(out: &mut BytesMut, version: Version, command: &Command) {
 /// Where the names of streams are, in the long form. Redis gives a set of maps in RESP3; this is
 /// an array, as sets of maps are beyond many decoders.
 fn write_key_specs(out: &mut BytesMut, version: Version, command: &Command) {
-    let Keys {
-        first,
-        last,
-        step,
-        behind,
-    } = command.keys;
-    if first == 0 && behind.is_none() {
+    let keys = command.keys;
+    if keys.first == 0 && keys.behind.is_none() {
         return writer::array_header(out, 0);
     }
-    writer::array_header(out, 1);
+    let uses = command.uses();
+    writer::array_header(out, uses.len());
+    if let [uses] = uses {
+        return write_key_spec(out, version, keys, uses);
+    }
+    // Each stands for itself.
+    for (first, uses) in (keys.first..).zip(uses) {
+        write_key_spec(out, version, Keys::range(first, first, 1), uses);
+    }
+}
+
+fn write_key_spec(out: &mut BytesMut, version: Version, keys: Keys, uses: Use) {
     writer::map_header(out, version, 3);
     writer::bulk(out, b"flags");
-    writer::set_header(out, version, 1);
-    writer::simple(
-        out,
-        if command.flags.contains(Flags::WRITE) {
-            "RW"
-        } else {
-            "RO"
-        },
-    );
+    write_use(out, version, uses);
     writer::bulk(out, b"begin_search");
-    if let Some((word, from)) = behind {
+    if let Some((word, from)) = keys.behind {
         write_keyword(out, version, word, from);
         return write_range(out, version, [-1, 1, 2]);
     }
+    let Keys {
+        first, last, step, ..
+    } = keys;
     write_typed(out, version, "index", &[("index", first)]);
     let last = if last < 0 { last } else { last - first };
     write_range(out, version, [last, step, 0]);
+}
+
+/// What a command does with a stream.
+pub(super) fn write_use(out: &mut BytesMut, version: Version, uses: Use) {
+    writer::set_header(out, version, uses.len());
+    for word in uses {
+        writer::simple(out, word);
+    }
 }
 
 /// The keys begin behind a word, which is looked for from an argument on.

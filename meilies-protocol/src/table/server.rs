@@ -1,6 +1,6 @@
 //! The rows of Redis' commands about the server.
 
-use super::{Command, Flags, Group};
+use super::{Categories, Command, Flags, Group};
 use crate::request::server as parse;
 
 const READY: Flags = Flags::LOADING.and(Flags::STALE);
@@ -17,6 +17,7 @@ pub(super) static COMMANDS: &[Command] = &[
         complexity: "O(N) for N commands",
         since: "2.8.13",
         subcommands: COMMAND,
+        category: Some(Categories::CONNECTION),
         parse: parse::command_all,
         ..Command::BASE
     },
@@ -41,6 +42,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "[section …]",
         summary: "Returns what is known of the server.",
         since: "1.0.0",
+        category: Some(Categories::DANGEROUS),
         parse: parse::info,
         ..Command::BASE
     },
@@ -52,6 +54,7 @@ pub(super) static COMMANDS: &[Command] = &[
         group: Group::Server,
         summary: "Returns when the store was last saved, in seconds since 1970.",
         since: "1.0.0",
+        category: Some(Categories::ADMIN.and(Categories::DANGEROUS)),
         parse: parse::last_save,
         ..Command::BASE
     },
@@ -76,6 +79,18 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Shows every command that the server is sent.",
         since: "1.0.0",
         parse: parse::monitor,
+        ..Command::BASE
+    },
+    Command {
+        name: "save",
+        full_name: "save",
+        arity: 1,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_MULTI),
+        group: Group::Server,
+        summary: "Makes everything durable and brings the index up to the log.",
+        complexity: "O(N) for N changes since it was last done",
+        since: "1.0.0",
+        parse: parse::save,
         ..Command::BASE
     },
     Command {
@@ -110,6 +125,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "numreplicas timeout",
         summary: "Waits until so many other servers have what this connection wrote.",
         since: "3.0.0",
+        category: Some(Categories::CONNECTION),
         parse: parse::wait,
         ..Command::BASE
     },
@@ -122,6 +138,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "numlocal numreplicas timeout",
         summary: "Waits until what this connection wrote is durable here and on other servers.",
         since: "7.2.0",
+        category: Some(Categories::CONNECTION),
         parse: parse::wait_for_log,
         ..Command::BASE
     },
@@ -136,6 +153,7 @@ static COMMAND: &[Command] = &[
         group: Group::Server,
         summary: "Returns the number of commands.",
         since: "2.8.13",
+        category: Some(Categories::CONNECTION),
         parse: parse::command_count,
         ..Command::BASE
     },
@@ -149,6 +167,7 @@ static COMMAND: &[Command] = &[
         summary: "Returns the documentation of these commands, or of all.",
         complexity: "O(N) for N commands",
         since: "7.0.0",
+        category: Some(Categories::CONNECTION),
         parse: parse::command_docs,
         ..Command::BASE
     },
@@ -162,7 +181,22 @@ static COMMAND: &[Command] = &[
         summary: "Returns which arguments of a command name streams.",
         complexity: "O(N) for N arguments",
         since: "2.8.13",
+        category: Some(Categories::CONNECTION),
         parse: parse::command_get_keys,
+        ..Command::BASE
+    },
+    Command {
+        name: "getkeysandflags",
+        full_name: "command|getkeysandflags",
+        arity: -3,
+        flags: READY,
+        group: Group::Server,
+        syntax: "command [argument …]",
+        summary: "Returns which arguments of a command name streams, and what it does with them.",
+        complexity: "O(N) for N arguments",
+        since: "7.0.0",
+        category: Some(Categories::CONNECTION),
+        parse: parse::command_get_keys_and_flags,
         ..Command::BASE
     },
     Command {
@@ -173,6 +207,7 @@ static COMMAND: &[Command] = &[
         group: Group::Server,
         summary: "Returns the sub-commands with what they are for.",
         since: "5.0.0",
+        category: Some(Categories::CONNECTION),
         parse: parse::command_help,
         ..Command::BASE
     },
@@ -186,6 +221,7 @@ static COMMAND: &[Command] = &[
         summary: "Returns what is known of these commands, or of all.",
         complexity: "O(N) for N commands",
         since: "2.8.13",
+        category: Some(Categories::CONNECTION),
         parse: parse::command_info,
         ..Command::BASE
     },
@@ -199,6 +235,7 @@ static COMMAND: &[Command] = &[
         summary: "Returns the names of the commands.",
         complexity: "O(N) for N commands",
         since: "7.0.0",
+        category: Some(Categories::CONNECTION),
         parse: parse::command_list,
         ..Command::BASE
     },
@@ -264,6 +301,17 @@ static CONFIG: &[Command] = &[
         summary: "Makes the counters of INFO begin anew.",
         since: "2.0.0",
         parse: parse::config_reset_stat,
+        ..Command::BASE
+    },
+    Command {
+        name: "rewrite",
+        full_name: "config|rewrite",
+        arity: 2,
+        flags: ADMIN,
+        group: Group::Server,
+        summary: "Is refused: the file of settings is only read.",
+        since: "2.8.0",
+        parse: parse::config_rewrite,
         ..Command::BASE
     },
     Command {

@@ -43,7 +43,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Deletes events and returns how many there were.",
         complexity: "O(N) for N ids",
         since: "5.0.0",
-        keys: Keys::ONE,
+        keys: Keys::ONE.used(&[&["RW", "delete"]]),
         parse: parse::delete,
         ..Command::BASE
     },
@@ -57,7 +57,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Deletes events with regard to the groups that have not acknowledged them.",
         complexity: "O(N) for N ids",
         since: "8.2.0",
-        keys: Keys::ONE,
+        keys: Keys::ONE.used(&[&["RW", "delete"]]),
         parse: parse::delete_by_reference,
         ..Command::BASE
     },
@@ -82,7 +82,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key",
         summary: "Returns how many events a stream has.",
         since: "5.0.0",
-        keys: Keys::ONE,
+        keys: Keys::ONE.used(Keys::LOOKED_AT),
         parse: parse::length,
         ..Command::BASE
     },
@@ -152,7 +152,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Deletes the first events of a stream and returns how many.",
         complexity: "O(N) for N events that are deleted",
         since: "5.0.0",
-        keys: Keys::ONE,
+        keys: Keys::ONE.used(&[&["RW", "delete"]]),
         parse: trim::trim,
         ..Command::BASE
     },

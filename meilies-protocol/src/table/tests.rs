@@ -1,5 +1,6 @@
 //! The table against itself, against Redis, and as it is written.
 
+mod access;
 mod redis;
 
 use bytes::{Bytes, BytesMut};
@@ -128,7 +129,7 @@ fn a_transaction_gathers_what_redis_gathers() {
     };
     let at_once = ["discard", "exec", "multi", "quit", "reset", "watch"];
     assert_eq!(kinds(InTransaction::AtOnce), at_once);
-    assert_eq!(kinds(InTransaction::Refused), ["shutdown"]);
+    assert_eq!(kinds(InTransaction::Refused), ["save", "shutdown"]);
     assert!(kinds(InTransaction::Gathered).contains(&"unwatch"));
     // What Redis has no name for is not shown.
     assert!(Flags::AT_ONCE.names().next().is_none());
@@ -161,23 +162,31 @@ fn rows_have_the_fields_of_redis() {
     let names = [Bytes::from_static(b"TYPE"), Bytes::from_static(b"foo")];
     assert_eq!(
         text(|out| write_info(out, Version::Resp3, &names)),
-        "*2 *10 $4 type :2 ~2 +readonly +fast :1 :1 :1 ~0 *0 *1 %3 $5 flags ~1 +RO \
-         $12 begin_search %2 $4 type $5 index $4 spec %1 $5 index :1 $9 find_keys %2 $4 type \
-         $5 range $4 spec %3 $7 lastkey :0 $7 keystep :1 $5 limit :0 *0 _ "
+        "*2 *10 $4 type :2 ~2 +readonly +fast :1 :1 :1 ~3 +@keyspace +@read +@fast *0 *1 \
+         %3 $5 flags ~1 +RO $12 begin_search %2 $4 type $5 index $4 spec %1 $5 index :1 \
+         $9 find_keys %2 $4 type $5 range $4 spec %3 $7 lastkey :0 $7 keystep :1 $5 limit :0 *0 _ "
     );
     let names = [Bytes::from_static(b"xread")];
     assert_eq!(
         text(|out| write_info(out, Version::Resp2, &names)),
-        "*1 *10 $5 xread :-4 *3 +readonly +blocking +movablekeys :0 :0 :0 *0 *0 *1 \
-         *6 $5 flags *1 +RO $12 begin_search *4 $4 type $7 keyword $4 spec *4 $7 keyword \
-         $7 STREAMS $9 startfrom :1 $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :-1 \
-         $7 keystep :1 $5 limit :2 *0 "
+        "*1 *10 $5 xread :-4 *3 +readonly +blocking +movablekeys :0 :0 :0 *4 +@read +@stream \
+         +@slow +@blocking *0 *1 *6 $5 flags *2 +RO +access $12 begin_search *4 $4 type \
+         $7 keyword $4 spec *4 $7 keyword $7 STREAMS $9 startfrom :1 \
+         $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :-1 $7 keystep :1 $5 limit :2 *0 "
     );
     let names = [Bytes::from_static(b"CLIENT|No-Evict")];
     assert_eq!(
         text(|out| write_info(out, Version::Resp2, &names)),
-        "*1 *10 $15 client|no-evict :3 *4 +admin +noscript +loading +stale :0 :0 :0 *0 *0 *0 *0 "
+        "*1 *10 $15 client|no-evict :3 *4 +admin +noscript +loading +stale :0 :0 :0 \
+         *4 +@admin +@slow +@dangerous +@connection *0 *0 *0 "
     );
+    let names = [Bytes::from_static(b"rename")];
+    let renames = text(|out| write_info(out, Version::Resp2, &names));
+    let [from, to] = ["*3 +RW +access +delete", "*2 +OW +update"].map(|flags| {
+        let found = renames.find(&format!("*6 $5 flags {flags} $12 begin_search "));
+        found.expect("each of its keys has its own flags")
+    });
+    assert!(from < to, "{renames}");
     let names = [Bytes::from_static(b"scan")];
     let docs = text(|out| write_docs(out, Version::Resp3, &names));
     assert!(docs.starts_with("%1 $4 scan %5 $7 summary "), "{docs}");
@@ -193,17 +202,23 @@ fn rows_have_the_fields_of_redis() {
 fn names_are_listed_by_pattern() {
     let all = text(|out| write_list(out, None));
     assert!(
-        all.starts_with(&format!("*{} ", commands().len())) && !all.contains('|'),
+        all.starts_with(&format!("*{} ", rows().count())) && all.contains(" client|list "),
         "{all}"
     );
     let pattern = |pattern: &'static str| CommandFilter::Pattern(pattern.as_bytes().into());
     let listed = |filter| text(|out| write_list(out, Some(&filter)));
     assert_eq!(listed(pattern("PUB*")), "*2 $7 publish $12 publish-many ");
     assert_eq!(listed(pattern("config*")), {
-        "*5 $6 config $10 config|get $11 config|help $16 config|resetstat $10 config|set "
+        "*6 $6 config $10 config|get $11 config|help $16 config|resetstat $14 config|rewrite \
+         $10 config|set "
     });
     assert_eq!(listed(CommandFilter::Module("x".into())), "*0 ");
-    assert_eq!(listed(CommandFilter::AclCategory("read".into())), "*0 ");
+    let category = |name: &'static str| CommandFilter::AclCategory(name.into());
+    assert_eq!(
+        listed(category("Transaction")),
+        "*5 $7 discard $4 exec $5 multi $7 unwatch $5 watch "
+    );
+    assert_eq!(listed(category("hash")), "*0 ");
     let count = commands().len();
     assert_eq!(text(write_count), format!(":{count} "));
 }
@@ -241,4 +256,28 @@ fn keys_are_found_as_in_redis() {
         "-ERR Invalid number of arguments specified for command "
     );
     assert_eq!(text(|out| writer::simple(out, "OK")), "+OK ");
+}
+
+#[test]
+fn keys_are_found_with_what_is_done_with_them() {
+    let keys = |version, line: &'static str| {
+        let words: Vec<Bytes> = line.split(' ').map(Bytes::from).collect();
+        text(|out| write_keys_and_flags(out, version, &words))
+    };
+    let (old, new) = (Version::Resp2, Version::Resp3);
+    assert_eq!(keys(old, "XADD s * a b"), "*1 *2 $1 s *2 +RW +update ");
+    assert_eq!(keys(new, "type s"), "*1 *2 $1 s ~1 +RO ");
+    assert_eq!(
+        keys(old, "XREAD STREAMS a b 0 0"),
+        "*2 *2 $1 a *2 +RO +access *2 $1 b *2 +RO +access "
+    );
+    assert_eq!(
+        keys(old, "RENAME a b"),
+        "*2 *2 $1 a *3 +RW +access +delete *2 $1 b *2 +OW +update "
+    );
+    assert_eq!(
+        keys(old, "ping x"),
+        "-ERR The command has no key arguments "
+    );
+    assert_eq!(keys(old, "foo x"), "-ERR Invalid command specified ");
 }

@@ -63,7 +63,7 @@ pub(super) static COMMANDS: &[Command] = &[
         summary: "Makes the next transaction fail if one of these streams changes before.",
         complexity: "O(N) for N keys",
         since: "2.2.0",
-        keys: Keys::ALL,
+        keys: Keys::ALL.used(Keys::LOOKED_AT),
         parse: parse::watch,
         ..Command::BASE
     },

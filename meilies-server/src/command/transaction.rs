@@ -14,10 +14,10 @@ use meilies_protocol::{Request, RequestError, StreamName, writer};
 use super::data::{self, Scope, all};
 use super::{Flow, Next, looking, measured, store_error};
 use crate::context::Context;
-use crate::engine::{Operation, StoreError, Transaction, Verdict, View};
+use crate::engine::{NameWatch, Operation, StoreError, Transaction, Verdict, View};
 use crate::limits::{PUBLISH_MANY_BYTES_MAX, REPLY_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::output::Output;
-use crate::session::Session;
+use crate::session::{Session, Touches};
 
 /// What a connection has gathered since MULTI.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub(crate) struct Gathered {
     commands: Vec<Result<Request, RequestError>>,
     /// Bytes that its writes take, about.
     bytes: usize,
+    /// Bytes of the words of its commands.
+    pub(crate) word_bytes: usize,
     /// A command was refused: EXEC will be.
     pub(crate) failed: bool,
 }
@@ -46,10 +48,27 @@ pub(crate) struct Executed {
 
 /// A stream that is watched, and what it was then. Events come and go; groups and what XSETID sets
 /// do not count, as in Redis.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watched {
     name: StreamName,
     was: Option<Was>,
+    /// A stream may come and go again, or get its name back: then it was what it is.
+    watch: NameWatch,
+}
+
+impl Watched {
+    fn of(view: &dyn View, name: &StreamName) -> Result<Watched, StoreError> {
+        Ok(Watched {
+            watch: view.watch(name)?,
+            was: Was::of(view, name)?,
+            name: name.clone(),
+        })
+    }
+
+    fn is_touched(&self, view: &dyn View) -> Result<bool, StoreError> {
+        let now = Was::of(view, &self.name)?;
+        Ok(now != self.was || view.bound(&self.name) >= self.watch.since)
+    }
 }
 
 /// What of a stream only its events change.
@@ -59,6 +78,18 @@ struct Was {
     next_number: u64,
     first: u64,
     deleted: u64,
+}
+
+impl Was {
+    fn of(view: &dyn View, name: &StreamName) -> Result<Option<Was>, StoreError> {
+        let stream = view.stream(name)?;
+        Ok(stream.map(|stream| Was {
+            id: stream.id,
+            next_number: stream.next_number(),
+            first: stream.first,
+            deleted: stream.deleted,
+        }))
+    }
 }
 
 /// `MULTI`
@@ -145,7 +176,7 @@ pub(super) fn watch(
         .filter_map(|key| StreamName::parse(key.clone()).ok())
         .map(|name| name.detached());
     let names: Vec<StreamName> = names.collect();
-    let find = move |view: &dyn View| all(names.iter().map(|name| state(view, name)));
+    let find = move |view: &dyn View| all(names.iter().map(|name| Watched::of(view, name)));
     looking(
         context,
         session,
@@ -153,19 +184,6 @@ pub(super) fn watch(
         find,
         |found, _context, session, out| watched(session, found, out),
     )
-}
-
-fn state(view: &dyn View, name: &StreamName) -> Result<Watched, StoreError> {
-    let stream = view.stream(name)?;
-    Ok(Watched {
-        name: name.clone(),
-        was: stream.map(|stream| Was {
-            id: stream.id,
-            next_number: stream.next_number(),
-            first: stream.first,
-            deleted: stream.deleted,
-        }),
-    })
 }
 
 fn watched(
@@ -211,6 +229,7 @@ pub(super) fn exec(context: &Arc<Context>, session: &mut Session, out: &mut Outp
         commands: gathered.commands,
         watched,
         scope: Scope::of(context, session),
+        touches: Arc::clone(&context.touches),
         ends: Mutex::default(),
     });
     let commands = execution.commands.iter().flatten();
@@ -246,6 +265,7 @@ struct Execution {
     commands: Vec<Result<Request, RequestError>>,
     watched: Vec<Watched>,
     scope: Scope,
+    touches: Arc<Touches>,
     /// Where the reply of each command ends, and how long it took; `None` when there is one reply
     /// for all.
     ends: Mutex<Option<Vec<(usize, Duration)>>>,
@@ -258,8 +278,8 @@ impl Execution {
         transaction: &mut dyn Transaction,
         out: &mut BytesMut,
     ) -> Result<Verdict, StoreError> {
-        let now = all(self.watched.iter().map(|old| state(transaction, &old.name)))?;
-        if now != self.watched {
+        let touched = all(self.watched.iter().map(|old| old.is_touched(transaction)))?;
+        if touched.contains(&true) {
             self.set_ends(None);
             writer::null_array(out, self.scope.version);
             return Ok(Verdict::Abort);
@@ -270,7 +290,7 @@ impl Execution {
             let begin = out.len();
             if let Ok(request) = command
                 && data::kind(request).is_some()
-                && data::change(request, transaction, self.scope, out)? == Verdict::Abort
+                && self.change(request, transaction, out)? == Verdict::Abort
             {
                 self.set_ends(None);
                 let refused = out.split_off(begin);
@@ -288,6 +308,16 @@ impl Execution {
         }
         self.set_ends(Some(ends));
         Ok(Verdict::Commit)
+    }
+
+    fn change(
+        &self,
+        request: &Request,
+        transaction: &mut dyn Transaction,
+        out: &mut BytesMut,
+    ) -> Result<Verdict, StoreError> {
+        let scope = self.scope.knowing(&self.touches, request);
+        data::change(request, transaction, scope, out)
     }
 
     fn set_ends(&self, ends: Option<Vec<(usize, Duration)>>) {
@@ -313,24 +343,21 @@ impl Execution {
         session.is_executing = true;
         for (command, (end, took)) in self.commands.iter().zip(ends) {
             let since = Instant::now();
-            let failed;
+            let reply_at = out.buffer().len();
             match command {
-                Err(error) => {
-                    error.write(out.buffer());
-                    failed = true;
-                }
+                Err(error) => error.write(out.buffer()),
                 Ok(request) if data::kind(request).is_some() => {
                     out.buffer().extend_from_slice(&replies[begin..*end]);
-                    failed = replies.get(begin) == Some(&b'-');
                 }
                 Ok(request) => {
-                    let closes;
-                    (closes, failed) = answer_other(context, session, request.clone(), out);
-                    if closes {
+                    if answer_other(context, session, request.clone(), out) {
                         flow = Flow::Close;
                     }
                 }
             }
+            let reply = out.buffer().get(reply_at..).unwrap_or_default();
+            let failed = reply.starts_with(b"-");
+            context.metrics.count_reply(reply);
             session.executed.push(Executed {
                 took: *took + since.elapsed(),
                 failed,
@@ -342,24 +369,22 @@ impl Execution {
     }
 }
 
-/// Answers a command that is not about streams. Says whether the connection closes, and whether
-/// the reply is an error.
+/// Answers a command that is not about streams. Says whether the connection closes.
 fn answer_other(
     context: &Arc<Context>,
     session: &mut Session,
     request: Request,
     out: &mut Output,
-) -> (bool, bool) {
+) -> bool {
     let mut own = Output::default();
     match super::execute(context, session, request, &mut own) {
         Flow::Later(_) | Flow::Blocked(_) => {
             writer::error(out.buffer(), "ERR Command not allowed inside a transaction");
-            (false, true)
+            false
         }
         flow => {
-            let failed = own.buffer().first() == Some(&b'-');
             out.append(own);
-            (matches!(flow, Flow::Close), failed)
+            matches!(flow, Flow::Close)
         }
     }
 }

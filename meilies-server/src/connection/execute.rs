@@ -4,6 +4,7 @@
 //! reads its own writes and gets its replies in order.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as Waking, Poll};
 use std::time::Instant;
@@ -16,7 +17,9 @@ use meilies_protocol::{
 use super::appends::Shape;
 use super::{Connection, OUTPUT_BYTES_AHEAD_MAX, OUTPUT_BYTES_MAX};
 use crate::command::{self, Flow, Next, Publishing, data};
+use crate::context::Context;
 use crate::output::Output;
+use crate::session::Client;
 
 /// Something decoded whose turn comes when the writes before it are answered.
 #[derive(Debug)]
@@ -75,8 +78,27 @@ pub(super) struct Later {
     pub(super) so_far: SoFar,
 }
 
-/// Resolves at the end of a CLIENT PAUSE.
-pub(super) struct PauseOver(BoxFuture<'static, ()>);
+/// Resolves at the end of a CLIENT PAUSE. As long as it is there its client counts as held.
+pub(super) struct PauseOver {
+    over: BoxFuture<'static, ()>,
+    client: Arc<Client>,
+}
+
+impl PauseOver {
+    fn of(context: &Context, client: &Arc<Client>) -> PauseOver {
+        client.set_held(true);
+        PauseOver {
+            over: Box::pin(context.pause.over()),
+            client: Arc::clone(client),
+        }
+    }
+}
+
+impl Drop for PauseOver {
+    fn drop(&mut self) {
+        self.client.set_held(false);
+    }
+}
 
 /// What is known of a command at work.
 #[derive(Clone, Copy)]
@@ -207,9 +229,9 @@ impl Connection {
         while self.holds(command) {
             let over = match &mut self.pause_over {
                 Some(over) => over,
-                none => none.insert(PauseOver(Box::pin(self.context.pause.over()))),
+                none => none.insert(PauseOver::of(&self.context, &self.session.client)),
             };
-            if over.0.as_mut().poll(waking).is_pending() {
+            if over.over.as_mut().poll(waking).is_pending() {
                 return true;
             }
             self.pause_over = None;
@@ -302,6 +324,8 @@ impl Connection {
 
     /// Executes a command whose turn has come.
     fn start(&mut self, waiting: Waiting) {
+        let client = &self.session.client;
+        client.set_word_bytes(self.input.arguments.word_bytes());
         let muted = self.take_muted() && !waiting.turns_replies_on();
         let mut nowhere = Output::default();
         let out = if muted {
@@ -387,6 +411,7 @@ impl Connection {
         } else {
             self.account.forget();
         }
+        self.session.client.set_word_bytes(0);
         self.session.publish_transaction();
     }
 

@@ -62,6 +62,11 @@ impl Input {
         self.buffer.len()
     }
 
+    /// For how many bytes more there is room without a new buffer.
+    pub(super) fn room_bytes(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
+    }
+
     /// Finds the next command. `false`: more has to be read first.
     pub(super) fn next_command(&mut self) -> Result<bool, ProtocolError> {
         if self.exhausted {

@@ -28,6 +28,7 @@ mod error;
 mod facts;
 pub mod file;
 mod group_entries;
+mod holder;
 mod index;
 mod live;
 mod log;
@@ -321,6 +322,15 @@ impl Engine for LocalEngine {
 
     fn watch_syncs(&self, watch: SyncWatch) {
         self.inner.shared.figures.sync_watch.get_or_init(|| watch);
+    }
+
+    fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>> {
+        let shared = Arc::clone(&self.inner.shared);
+        async move {
+            let saved = tokio::task::spawn_blocking(move || checkpoint::wait_for_one(&shared));
+            saved.await.map_err(|_| StoreError::Closed)?
+        }
+        .boxed()
     }
 
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>> {

@@ -5,6 +5,7 @@
 //! beginning. So a command is a plain function that may run several times, and only its last run
 //! counts. What a command needs of a stored event is looked up here, never scanned for.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -25,6 +26,14 @@ pub trait View {
 
     /// What is known of the stream of this name; `None` when there is none.
     fn stream(&self, name: &StreamName) -> Result<Option<StreamSummary>, StoreError>;
+
+    /// Keeps account of a name from this moment on.
+    fn watch(&self, name: &StreamName) -> Result<NameWatch, StoreError>;
+
+    /// The last commit by which another stream got this name or none has it any more, as far as
+    /// that is known: where the name is watched all such commits since are. One that is under way
+    /// counts.
+    fn bound(&self, name: &StreamName) -> u64;
 
     /// A page of at most `limit` streams.
     fn streams(&self, page: &StreamsPage, limit: usize) -> Result<Vec<StreamSummary>, StoreError>;
@@ -80,6 +89,30 @@ pub trait View {
 
     /// Where ids from this one on begin in a stream, deleted events counted.
     fn find(&self, stream: &StreamSummary, id: EventId) -> Result<Found, StoreError>;
+}
+
+/// As long as it lives, it is known by which commits from `since` on a name was bound.
+#[derive(Clone)]
+pub struct NameWatch {
+    /// The first commit that was not visible when the watch began.
+    pub since: u64,
+    /// What the store keeps in memory for it.
+    _held: Arc<dyn Any + Send + Sync>,
+}
+
+impl NameWatch {
+    /// Of what a store keeps.
+    pub fn new(since: u64, held: Arc<dyn Any + Send + Sync>) -> NameWatch {
+        NameWatch { since, _held: held }
+    }
+}
+
+impl fmt::Debug for NameWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NameWatch")
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is found when an id is looked for in a stream.

@@ -23,6 +23,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// Where it connects to.
     pub local_address: SocketAddr,
+    /// Of its socket.
+    pub descriptor: i32,
     /// When it connected.
     pub created: Instant,
     /// What it says of itself.
@@ -31,16 +33,41 @@ pub struct Client {
     last_command: Mutex<&'static str>,
     last_active_ms: AtomicU64,
     subscriptions: AtomicUsize,
-    output_bytes: AtomicUsize,
-    input_bytes: AtomicUsize,
+    buffers: Mutex<Buffers>,
+    /// Bytes of the words of the command at work, and of those gathered since MULTI.
+    word_bytes: AtomicUsize,
+    gathered_bytes: AtomicUsize,
+    received_bytes: AtomicU64,
+    sent_bytes: AtomicU64,
+    commands: AtomicU64,
     resp3: AtomicBool,
     no_evict: AtomicBool,
     no_touch: AtomicBool,
     blocked: AtomicBool,
+    held: AtomicBool,
     monitor: AtomicBool,
     /// Commands gathered since MULTI, and one more; 0 without MULTI.
     gathered: AtomicUsize,
     watched: AtomicUsize,
+}
+
+/// What a connection holds for its client, and what it waits for on the socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Buffers {
+    /// Bytes that it has sent and that are not decoded.
+    pub input: usize,
+    /// For how many more there is room already.
+    pub input_room: usize,
+    /// Bytes that it has still to be sent, but for those that are sent from where they lie.
+    pub output: usize,
+    /// Bytes that are sent from where they lie.
+    pub shared: usize,
+    /// In so many parts.
+    pub shared_parts: usize,
+    /// More is taken from it.
+    pub reads: bool,
+    /// More is to be sent as soon as the socket takes it.
+    pub writes: bool,
 }
 
 /// What a client says of itself.
@@ -55,23 +82,32 @@ pub struct ClientText {
 }
 
 impl Client {
-    fn new(id: u64, address: SocketAddr, local_address: SocketAddr) -> Self {
+    fn new(id: u64, address: SocketAddr, local_address: SocketAddr, descriptor: i32) -> Self {
         Client {
             id,
             address,
             local_address,
+            descriptor,
             created: Instant::now(),
             text: Mutex::default(),
             inbox: Arc::default(),
             last_command: Mutex::new(""),
             last_active_ms: AtomicU64::new(0),
             subscriptions: AtomicUsize::new(0),
-            output_bytes: AtomicUsize::new(0),
-            input_bytes: AtomicUsize::new(0),
+            buffers: Mutex::new(Buffers {
+                reads: true,
+                ..Buffers::default()
+            }),
+            word_bytes: AtomicUsize::new(0),
+            gathered_bytes: AtomicUsize::new(0),
+            received_bytes: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
             resp3: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             monitor: AtomicBool::new(false),
             gathered: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
@@ -122,12 +158,38 @@ impl Client {
 
     /// Bytes that it has still to be sent.
     pub fn output_bytes(&self) -> usize {
-        self.output_bytes.load(Ordering::Relaxed)
+        let buffers = self.buffers();
+        buffers.output + buffers.shared
     }
 
-    /// Bytes that it has sent and that are not decoded.
-    pub fn input_bytes(&self) -> usize {
-        self.input_bytes.load(Ordering::Relaxed)
+    /// What its connection holds for it.
+    pub fn buffers(&self) -> Buffers {
+        *self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the words of the command that it is at.
+    pub fn word_bytes(&self) -> usize {
+        self.word_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The same of the commands that it has gathered since MULTI.
+    pub fn gathered_bytes(&self) -> usize {
+        self.gathered_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that it ever sent.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that it was ever sent.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many of its commands were taken up, but for those of the turn that is under way.
+    pub fn commands(&self) -> u64 {
+        self.commands.load(Ordering::Relaxed)
     }
 
     /// What CLIENT NO-EVICT set.
@@ -145,7 +207,7 @@ impl Client {
         self.no_touch.load(Ordering::Relaxed)
     }
 
-    /// Sets what CLIENT NO-TOUCH sets; nothing keeps account of touches here.
+    /// Sets what CLIENT NO-TOUCH sets: whether what it uses stays as long unused as it was.
     pub fn set_no_touch(&self, on: bool) {
         self.no_touch.store(on, Ordering::Relaxed);
     }
@@ -159,6 +221,11 @@ impl Client {
     /// Whether its command waits for what may never come.
     pub fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether its command waits for the end of a CLIENT PAUSE.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Whether it is shown every command.
@@ -180,13 +247,34 @@ impl Client {
         self.blocked.store(blocked, Ordering::Relaxed);
     }
 
+    pub(crate) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_monitor(&self, monitor: bool) {
         self.monitor.store(monitor, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_gathered(&self, count: Option<usize>) {
+    pub(crate) fn set_gathered(&self, count: Option<usize>, bytes: usize) {
         let count = count.map_or(0, |count| count + 1);
         self.gathered.store(count, Ordering::Relaxed);
+        self.gathered_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_word_bytes(&self, bytes: usize) {
+        self.word_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_received(&self, bytes: u64) {
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_sent(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_commands(&self, count: u64) {
+        self.commands.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(crate) fn set_watched(&self, count: usize) {
@@ -213,9 +301,8 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner) = name;
     }
 
-    pub(crate) fn set_buffered(&self, input: usize, output: usize) {
-        self.input_bytes.store(input, Ordering::Relaxed);
-        self.output_bytes.store(output, Ordering::Relaxed);
+    pub(crate) fn set_buffers(&self, buffers: Buffers) {
+        *self.buffers.lock().unwrap_or_else(PoisonError::into_inner) = buffers;
     }
 
     pub(crate) fn touch(&self) {
@@ -266,6 +353,7 @@ impl Clients {
         &self,
         address: SocketAddr,
         local_address: SocketAddr,
+        descriptor: i32,
         limit: usize,
     ) -> Option<Arc<Client>> {
         let mut table = self.lock();
@@ -273,7 +361,8 @@ impl Clients {
             return None;
         }
         table.last_id += 1;
-        let client = Arc::new(Client::new(table.last_id, address, local_address));
+        let client = Client::new(table.last_id, address, local_address, descriptor);
+        let client = Arc::new(client);
         table.clients.insert(client.id, Arc::clone(&client));
         Some(client)
     }
@@ -341,7 +430,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let register = || {
             clients
-                .register(address, address, 2)
+                .register(address, address, 1, 2)
                 .expect("there is room")
         };
         let (victim, other) = (register(), register());

@@ -37,6 +37,7 @@ pub(super) fn words(request: &Request) -> Option<Vec<Bytes>> {
             )
         }
         Request::Time => named("TIME", []),
+        Request::Save => named("SAVE", []),
         Request::LastSave => named("LASTSAVE", []),
         Request::Shutdown(shutdown) => shutdown_words(*shutdown),
         _ => return None,
@@ -58,6 +59,9 @@ fn command_words(command: &CommandRequest) -> Vec<Bytes> {
             CommandFilter::AclCategory(value) => named("COMMAND LIST FILTERBY ACLCAT", [value]),
         },
         CommandRequest::GetKeys { arguments } => named("COMMAND GETKEYS", arguments),
+        CommandRequest::GetKeysAndFlags { arguments } => {
+            named("COMMAND GETKEYSANDFLAGS", arguments)
+        }
         CommandRequest::Help => named("COMMAND HELP", []),
     }
 }
@@ -70,6 +74,7 @@ fn config_words(config: &ConfigRequest) -> Vec<Bytes> {
             settings.iter().flat_map(|(name, value)| [name, value]),
         ),
         ConfigRequest::ResetStat => named("CONFIG RESETSTAT", []),
+        ConfigRequest::Rewrite => named("CONFIG REWRITE", []),
         ConfigRequest::Help => named("CONFIG HELP", []),
     }
 }

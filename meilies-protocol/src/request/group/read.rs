@@ -46,7 +46,8 @@ impl GroupFrom {
     fn parse(text: &[u8]) -> Result<GroupFrom, RequestError> {
         match text {
             b">" => Ok(GroupFrom::New),
-            b"$" => Err(StreamRequestError::LastWithGroup.into()),
+            b"$" => Err(StreamRequestError::IdOfXRead { id: '$' }.into()),
+            b"+" => Err(StreamRequestError::IdOfXRead { id: '+' }.into()),
             // As in Redis, nothing can be behind the highest id but what is new.
             id => Ok(match event_id(id)? {
                 EventId::MAX => GroupFrom::New,

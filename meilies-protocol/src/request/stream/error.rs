@@ -58,11 +58,14 @@ pub enum StreamRequestError {
     NewWithoutGroup,
     /// XREADGROUP is given what only XREAD understands.
     #[error(
-        "The $ ID is meaningless in the context of XREADGROUP: you want to read the history of \
-         this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID \
+        "The {id} ID is meaningless in the context of XREADGROUP: you want to read the history of \
+         this consumer by specifying a proper ID, or use the > ID to get new messages. The {id} ID \
          would just return an empty result set."
     )]
-    LastWithGroup,
+    IdOfXRead {
+        /// `$` or `+`.
+        id: char,
+    },
     /// An option of XREADGROUP is given to XREAD.
     #[error("The {option} option is only supported by XREADGROUP. You called XREAD instead.")]
     OptionOfGroup {
@@ -105,6 +108,12 @@ pub enum StreamRequestError {
         /// Whose.
         command: &'static str,
     },
+    /// The time behind XREADGROUP's `CLAIM` is no number.
+    #[error("min-idle-time is not an integer or out of range")]
+    ReadMinIdle,
+    /// The time behind XREADGROUP's `CLAIM` is negative.
+    #[error("min-idle-time must be a positive integer")]
+    ReadMinIdleNegative,
     /// The value of an option of XCLAIM is no number.
     #[error("Invalid {option} option argument for XCLAIM")]
     ClaimValue {

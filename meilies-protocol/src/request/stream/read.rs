@@ -130,9 +130,9 @@ impl ReadOptions {
             "GROUP" => self.group = Some((options.required()?, options.required()?)),
             "CLAIM" => {
                 let idle_ms = parse_i64(&options.required()?);
-                let idle_ms = idle_ms.and_then(|ms| u64::try_from(ms).ok());
-                let command = "XREADGROUP";
-                self.claim_ms = Some(idle_ms.ok_or(StreamRequestError::MinIdle { command })?);
+                let idle_ms = u64::try_from(idle_ms.ok_or(StreamRequestError::ReadMinIdle)?);
+                let idle_ms = idle_ms.map_err(|_| StreamRequestError::ReadMinIdleNegative)?;
+                self.claim_ms = Some(idle_ms);
             }
             _ => self.no_ack = true,
         }

@@ -99,12 +99,12 @@ impl Trimming {
             }
             (b"LIMIT", 1..) => self.limit = Some(not_negative(&options.required()?, "LIMIT")?),
             _ => {
-                let Some(references) = References::parse(word) else {
+                let references = References::parse(word);
+                // It comes once: as in Redis a second one is no option.
+                if references.is_none() || self.references.is_some() {
                     return Ok(false);
-                };
-                if self.references.replace(references).is_some() {
-                    return Err(RequestError::Syntax);
                 }
+                self.references = references;
             }
         }
         Ok(true)

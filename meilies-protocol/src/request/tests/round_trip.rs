@@ -80,6 +80,7 @@ const LINES: &[&str] = &[
     "SCAN 5 MATCH p COUNT 7 TYPE stream",
     "TIME",
     "LASTSAVE",
+    "SAVE",
     "SHUTDOWN",
     "SHUTDOWN SAVE NOW FORCE",
     "SHUTDOWN NOSAVE",
@@ -193,7 +194,9 @@ const LINES: &[&str] = &[
     "CLIENT PAUSE 100",
     "CLIENT PAUSE 100 WRITE",
     "CLIENT UNPAUSE",
+    "COMMAND GETKEYSANDFLAGS TYPE a",
     "CONFIG RESETSTAT",
+    "CONFIG REWRITE",
 ];
 
 fn encode_and_parse(request: &Request) -> Request {
@@ -291,7 +294,7 @@ proptest! {
             any::<(u64, u64)>().prop_map(|(ms, seq)| TrimBy::MinId(EventId::new(ms, seq))),
         ],
         limit in proptest::option::of(0..=i64::MAX as u64),
-        producer: Vec<u8>,
+        producer in proptest::collection::vec(any::<u8>(), 1..32),
     ) {
         let mut fields: Vec<Bytes> = fields.into_iter().map(Bytes::from).collect();
         fields.truncate(fields.len() & !1);

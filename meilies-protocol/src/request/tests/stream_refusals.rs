@@ -180,7 +180,6 @@ const READ: &[(&str, &str)] = &[
          of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ \
          ID would just return an empty result set.",
     ),
-    ("XREADGROUP GROUP g c STREAMS s +", INVALID_ID),
     ("XREADGROUP GROUP g c STREAMS s x", INVALID_ID),
     (
         "XREADGROUP NOACK NOACK NOACK STREAMS s >",
@@ -334,12 +333,26 @@ const LATER: &[(&str, &str)] = &[
         "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
     ),
     (
+        "XREADGROUP GROUP g c STREAMS s +",
+        "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history \
+         of this consumer by specifying a proper ID, or use the > ID to get new messages. The + \
+         ID would just return an empty result set.",
+    ),
+    (
         "XREADGROUP GROUP g c CLAIM x STREAMS s >",
-        "ERR Invalid min-idle-time argument for XREADGROUP",
+        "ERR min-idle-time is not an integer or out of range",
+    ),
+    (
+        "XREADGROUP GROUP g c CLAIM -0 STREAMS s >",
+        "ERR min-idle-time is not an integer or out of range",
+    ),
+    (
+        "XREADGROUP GROUP g c CLAIM -10 STREAMS s >",
+        "ERR min-idle-time must be a positive integer",
     ),
     ("XREAD MAXCOUNT x STREAMS s 0", NOT_AN_INTEGER),
     ("XREAD MAXSIZE x STREAMS s 0", NOT_AN_INTEGER),
-    ("XADD s KEEPREF DELREF * a b", SYNTAX),
+    ("XADD s KEEPREF DELREF * a b", INVALID_ID),
     ("XTRIM s MAXLEN 5 ACKED ACKED", SYNTAX),
     (
         "XADD s IDMP p k 1-1 a b",

@@ -1,5 +1,5 @@
-//! `CONFIG GET`, `CONFIG SET` and `CONFIG RESETSTAT`: the settings under their names in Redis and
-//! as flags.
+//! `CONFIG GET`, `CONFIG SET`, `CONFIG RESETSTAT` and `CONFIG REWRITE`: the settings under their
+//! names in Redis and as flags.
 //!
 //! Setting what changes nothing is an error, but for two that tools set or read without regard:
 //! `save` and `appendonly` are accepted and ignored, since there are no snapshots and the log is
@@ -158,7 +158,12 @@ const ENTRIES: &[Entry] = &[
     },
 ];
 
-/// `CONFIG GET pattern …`, `CONFIG SET name value …` and `CONFIG HELP`
+const NO_FILE: &str = "ERR The server is running without a config file";
+
+/// The file may be shared, generated or read-only: it is whoever wrote it that changes it.
+const FILE_IS_READ_ONLY: &str = "ERR Rewriting config file: the server only reads it";
+
+/// `CONFIG …`
 pub(crate) fn config(
     context: &Arc<Context>,
     session: &mut Session,
@@ -174,6 +179,11 @@ pub(crate) fn config(
         ConfigRequest::ResetStat => {
             context.metrics.reset();
             writer::simple(out.buffer(), "OK");
+        }
+        ConfigRequest::Rewrite => {
+            let has_file = context.settings.started_with().file.is_some();
+            let text = if has_file { FILE_IS_READ_ONLY } else { NO_FILE };
+            writer::error(out.buffer(), text);
         }
         ConfigRequest::Help => {
             let command = table::find(b"config").expect("CONFIG is in the table: it was parsed");
@@ -210,20 +220,25 @@ enum SetError {
     Failed { name: &'static str, reason: String },
 }
 
-/// All or nothing: every name is looked up and every value read before the first takes effect.
+/// All or nothing: every name is looked up and every value read before the first takes effect. As
+/// in Redis, where most settings can be changed, that a name comes twice is said first.
 fn set(context: &Context, settings: &[(Bytes, Bytes)]) -> Result<(), SetError> {
     let mut entries: Vec<&Entry> = Vec::with_capacity(settings.len().min(ENTRIES.len()));
     for (name, _) in settings {
         let entry = find(name).ok_or_else(|| SetError::Unknown(shown(name)))?;
-        if matches!(entry.change, Change::Never)
-            || matches!(entry.change, Change::LogLevel) && !context.settings.has_log_switch()
-        {
-            return Err(failed(entry, "can't set immutable config"));
-        }
         if entries.iter().any(|other| std::ptr::eq(*other, entry)) {
             return Err(failed(entry, "duplicate parameter"));
         }
         entries.push(entry);
+    }
+    let has_log_switch = context.settings.has_log_switch();
+    let is_fixed = |entry: &&&Entry| match entry.change {
+        Change::Never => true,
+        Change::LogLevel => !has_log_switch,
+        Change::Ignored(_) | Change::Now(_) => false,
+    };
+    if let Some(entry) = entries.iter().find(is_fixed) {
+        return Err(failed(entry, "can't set immutable config"));
     }
     let mut changes = Changes::default();
     for (entry, (_, value)) in entries.into_iter().zip(settings) {

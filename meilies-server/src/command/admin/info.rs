@@ -61,6 +61,8 @@ struct Facts<'a> {
     store: Statistics,
     now: SystemTime,
     subscribers: usize,
+    /// Clients whose command waits: for events, or for the end of a CLIENT PAUSE.
+    blocked: usize,
     client_bytes: usize,
 }
 
@@ -98,11 +100,13 @@ impl<'a> Facts<'a> {
             store: context.event_log.engine().statistics(),
             now: SystemTime::now(),
             subscribers: 0,
+            blocked: context.event_log.blocked(),
             client_bytes: 0,
         };
         for client in context.clients.all() {
             facts.subscribers += usize::from(client.subscriptions() > 0);
-            facts.client_bytes += client.input_bytes() + client.output_bytes();
+            facts.blocked += usize::from(client.is_held());
+            facts.client_bytes += client.buffers().input + client.output_bytes();
         }
         facts
     }
@@ -171,7 +175,7 @@ fn server(facts: &Facts, lines: &mut Lines) {
 fn clients(facts: &Facts, lines: &mut Lines) {
     lines.field("connected_clients", facts.context.clients.count());
     lines.field("maxclients", facts.context.settings.max_clients());
-    lines.field("blocked_clients", facts.context.event_log.blocked());
+    lines.field("blocked_clients", facts.blocked);
     lines.field("pubsub_clients", facts.subscribers);
 }
 

@@ -12,7 +12,7 @@ use meilies_protocol::{
 
 use crate::command::Flow;
 use crate::context::Context;
-use crate::session::{Client, ClientText, Output, Session};
+use crate::session::{Buffers, Client, ClientText, Output, Session};
 
 /// Bytes of a client's name, and of each of its library's attributes. They are kept for as long
 /// as the client is connected.
@@ -169,8 +169,10 @@ fn is_of_type(client: &Client, client_type: Option<ClientType>) -> bool {
     }
 }
 
-/// A client's line, with those of Redis' fields that mean something here.
+/// A client's line, with those of Redis' fields that mean something here, in Redis' order. Nobody
+/// subscribes to patterns or shards, and nothing is redirected.
 fn describe(client: &Client) -> String {
+    let buffers = client.buffers();
     let text = text(client);
     let plain = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let mut line = String::with_capacity(256);
@@ -182,26 +184,57 @@ fn describe(client: &Client) -> String {
     field("id", &client.id);
     field("addr", &client.address);
     field("laddr", &client.local_address);
+    field("fd", &client.descriptor);
     field("name", &plain(&text.name));
     field("age", &client.age().as_secs());
     field("idle", &client.idle().as_secs());
     field("flags", &flags(client));
     field("db", &0);
     field("sub", &client.subscriptions());
+    field("psub", &0);
+    field("ssub", &0);
     match client.gathered() {
         Some(commands) => field("multi", &commands),
         None => field("multi", &-1),
     }
     field("watch", &client.watched());
-    field("qbuf", &client.input_bytes());
-    field("omem", &client.output_bytes());
+    field("qbuf", &buffers.input);
+    field("qbuf-free", &buffers.input_room);
+    field("argv-mem", &client.word_bytes());
+    field("multi-mem", &client.gathered_bytes());
+    field("obl", &buffers.output);
+    field("oll", &buffers.shared_parts);
+    field("omem", &buffers.shared);
+    field("tot-mem", &total_bytes(client, &buffers));
+    field("events", &events(&buffers));
     field("cmd", &client.last_command());
     field("user", &"default");
+    field("redir", &-1);
     field("resp", &client.version().number());
     field("lib-name", &plain(&text.lib_name));
     field("lib-ver", &plain(&text.lib_version));
+    field("tot-net-in", &client.received_bytes());
+    field("tot-net-out", &client.sent_bytes());
+    field("tot-cmds", &client.commands());
     line.push('\n');
     line
+}
+
+/// All that is held for a client.
+fn total_bytes(client: &Client, buffers: &Buffers) -> usize {
+    let input = buffers.input + buffers.input_room;
+    let output = buffers.output + buffers.shared;
+    input + output + client.word_bytes() + client.gathered_bytes()
+}
+
+/// What is waited for on a client's socket.
+fn events(buffers: &Buffers) -> &'static str {
+    match (buffers.reads, buffers.writes) {
+        (true, true) => "rw",
+        (true, false) => "r",
+        (false, true) => "w",
+        (false, false) => "",
+    }
 }
 
 /// Redis' letters.
@@ -210,7 +243,7 @@ fn flags(client: &Client) -> String {
         ('O', client.is_monitor()),
         ('P', client.subscriptions() > 0),
         ('x', client.gathered().is_some()),
-        ('b', client.is_blocked()),
+        ('b', client.is_blocked() || client.is_held()),
         ('e', client.no_evict()),
         ('T', client.no_touch()),
     ];

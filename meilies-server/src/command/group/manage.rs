@@ -117,7 +117,7 @@ fn create(
     let id = transaction.new_id();
     let name = Bytes::copy_from_slice(name);
     let group = Group {
-        entries_read,
+        entries_read: entries_read.map(|read| read.min(stream.added())),
         ..Group::new(id, name, last_id, next)
     };
     transaction.put_group(&stream, group)?;
@@ -136,6 +136,7 @@ fn set_id(
         return Ok(());
     };
     let (last_id, next) = place(transaction, &editor.stream, start)?;
+    let entries_read = entries_read.map(|read| read.min(editor.stream.added()));
     let group = editor.change();
     (group.last_id, group.next, group.entries_read) = (last_id, next, entries_read);
     editor.finish(transaction)?;

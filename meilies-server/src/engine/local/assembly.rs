@@ -345,6 +345,7 @@ impl Assembly {
         self.slots[slot].handle = None;
         self.slots[slot].gone = state.stream.take();
         state.slot = None;
+        state.bound = self.start.commit;
     }
 
     /// Gives the stream of the name `from` the name `to`, which no stream has.
@@ -353,10 +354,12 @@ impl Assembly {
         self.note(to);
         let (stream, place) = {
             let mut from = from.state();
+            from.bound = self.start.commit;
             (from.stream.take(), from.slot.take())
         };
         let mut state = to.state();
         state.changed = self.start.commit;
+        state.bound = self.start.commit;
         state.slot = place;
         state.stream = stream.map(|stream| StreamSummary {
             name: to.name.clone(),
@@ -383,6 +386,9 @@ impl Assembly {
         }
         let slot = self.slots.len();
         let before = state.stream.clone();
+        if before.is_none() {
+            state.bound = self.start.commit;
+        }
         let stream = state.stream.get_or_insert_with(|| {
             let id = self.next_stream_id;
             self.next_stream_id += 1;

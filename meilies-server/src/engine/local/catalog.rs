@@ -1,9 +1,9 @@
 //! Stream names to what the committer needs of them, loaded before a write is queued.
 //!
 //! The committer never reads the log or the index. So a write is handed to it with the handle of
-//! its stream, which holds all that it decides by: tail, last id. A handle that a queued write
-//! holds is never dropped from the catalog, and one that is dropped changed no later than the
-//! checkpoint: so there is one handle per name, and it is never stale.
+//! its stream, which holds all that it decides by: tail, last id. A handle that a queued write or a
+//! watch of its name holds is never dropped from the catalog, and one that is dropped changed no
+//! later than the checkpoint: so there is one handle per name, and it is never stale.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -29,6 +29,9 @@ pub(super) struct StreamState {
     pub(super) stream: Option<StreamSummary>,
     /// The last commit that changed the stream or bound the name.
     pub(super) changed: u64,
+    /// The last commit that bound the name to another stream or to none, while the handle was in
+    /// memory.
+    pub(super) bound: u64,
     /// Where the stream stands in the commit that is being assembled, by the assembly's number.
     pub(super) slot: Option<(u64, u32)>,
     /// The last savepoint and the last assembly under which this was noted.

@@ -1,9 +1,10 @@
 //! The store's directory: one process at a time, a format that is named, a mark of clean stops.
 //!
-//! `LOCK` is locked for as long as the store is open and says who holds it. `FORMAT` names the
-//! format and the store's id. `CLEAN` is there only while the store is cleanly closed and says
-//! where its log ends: bytes before that end are never taken for torn ones. `PROVEN` says the same
-//! of an index that was moved aside, until a new one can.
+//! `LOCK` is locked for as long as the store is open and says who holds it; whoever comes while its
+//! holder ends waits for that. `FORMAT` names the format and the store's id. `CLEAN` is there only
+//! while the store is cleanly closed and says where its log ends: bytes before that end are never
+//! taken for torn ones. `PROVEN` says the same of an index that was moved aside, until a new one
+//! can.
 
 use std::fs;
 use std::io::{self, Read, Seek, Write};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::OpenError;
 use super::file::{FileSystem, read_file, replace_file};
+use super::holder::Patience;
 use super::index::Checkpoint;
 use super::segment::FORMAT;
 
@@ -35,7 +37,8 @@ impl Directory {
             error,
         };
         create(files, path).map_err(failed)?;
-        let lock = lock(path)?;
+        let mut patience = Patience::default();
+        let lock = lock(path, |holder| patience.wait(holder))?;
         let log = path.join("log");
         files
             .create_dir(&log)
@@ -118,7 +121,9 @@ fn create(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn lock(directory: &Path) -> Result<fs::File, OpenError> {
+/// Takes the lock. As long as another process has it, `waits` is told which, and says whether to
+/// try again.
+fn lock(directory: &Path, mut waits: impl FnMut(&str) -> bool) -> Result<fs::File, OpenError> {
     let path = directory.join("LOCK");
     let failed = |error| OpenError::Directory {
         directory: directory.to_owned(),
@@ -127,20 +132,18 @@ fn lock(directory: &Path) -> Result<fs::File, OpenError> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Who holds it is only told: an unreadable name must not hide that it is held.
-            let _unreadable = file.read_to_string(&mut holder);
-            let holder = match holder.trim() {
-                "" => "another process".to_owned(),
-                holder => holder.to_owned(),
-            };
-            let directory = directory.to_owned();
-            return Err(OpenError::Locked { directory, holder });
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(fs::TryLockError::WouldBlock) => {
+                let holder = holder(&mut file);
+                if !waits(&holder) {
+                    let directory = directory.to_owned();
+                    return Err(OpenError::Locked { directory, holder });
+                }
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
     }
     let holder = format!("process {}\n", std::process::id());
     file.set_len(0)
@@ -148,6 +151,19 @@ fn lock(directory: &Path) -> Result<fs::File, OpenError> {
         .and_then(|()| file.write_all(holder.as_bytes()))
         .map_err(failed)?;
     Ok(file)
+}
+
+/// Who holds the lock, as it says itself.
+fn holder(file: &mut fs::File) -> String {
+    let mut holder = String::new();
+    // Who holds it is only told: an unreadable name must not hide that it is held.
+    let _unreadable = file
+        .rewind()
+        .and_then(|()| file.read_to_string(&mut holder));
+    match holder.trim() {
+        "" => "another process".to_owned(),
+        holder => holder.to_owned(),
+    }
 }
 
 fn parse_format(directory: &Path, content: &[u8]) -> Result<String, OpenError> {
@@ -168,4 +184,28 @@ fn parse_format(directory: &Path, content: &[u8]) -> Result<String, OpenError> {
     }
     let id = lines.next().and_then(|line| line.strip_prefix("id "));
     Ok(id.unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_let_go_meanwhile_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut first = Some(lock(directory.path(), |_| false).unwrap());
+        let refused = lock(directory.path(), |_| false);
+        assert!(matches!(refused, Err(OpenError::Locked { .. })));
+        let mut told = Vec::new();
+        let taken = lock(directory.path(), |holder| {
+            told.push(holder.to_owned());
+            // Its holder ends while the third one is asked.
+            if told.len() == 3 {
+                first = None;
+            }
+            true
+        });
+        assert!(taken.is_ok());
+        assert_eq!(told, vec![format!("process {}", std::process::id()); 3]);
+    }
 }

@@ -15,8 +15,8 @@ use super::pages;
 use super::shared::Shared;
 use crate::engine::keys::hash;
 use crate::engine::{
-    Access, DeletedNumbers, Found, Group, Look, PendingEntry, Producer, Run, Sightings, StoreError,
-    StreamSummary, StreamsPage, View,
+    Access, DeletedNumbers, Found, Group, Look, NameWatch, PendingEntry, Producer, Run, Sightings,
+    StoreError, StreamSummary, StreamsPage, View,
 };
 
 /// The visible state, which does not change meanwhile, and what was read for it from the disk.
@@ -124,6 +124,18 @@ impl View for Snapshot<'_> {
                 }
             }
         }
+    }
+
+    fn watch(&self, name: &StreamName) -> Result<NameWatch, StoreError> {
+        match self.shared.catalog.find(name) {
+            Ok(handle) => Ok(NameWatch::new(self.live.end.commits, handle)),
+            Err(_) => self.facts.need(Need::Handle(name.clone())),
+        }
+    }
+
+    fn bound(&self, name: &StreamName) -> u64 {
+        let handle = self.shared.catalog.find(name);
+        handle.map_or(0, |handle| handle.state().bound)
     }
 
     fn streams(&self, page: &StreamsPage, limit: usize) -> Result<Vec<StreamSummary>, StoreError> {

@@ -17,9 +17,9 @@ use super::shared::Shared;
 use super::snapshot::Snapshot;
 use crate::engine::keys::hash;
 use crate::engine::{
-    Appended, DeletedNumbers, Found, Group, Operation, PendingEntry, Producer, Producing, Refusal,
-    Run, Sightings, StoreError, StreamSummary, StreamsPage, Transaction, Verdict, View, Write,
-    WriteKey, WriteOutcome,
+    Appended, DeletedNumbers, Found, Group, NameWatch, Operation, PendingEntry, Producer,
+    Producing, Refusal, Run, Sightings, StoreError, StreamSummary, StreamsPage, Transaction,
+    Verdict, View, Write, WriteKey, WriteOutcome,
 };
 
 /// Operations that run one after the other, and what was read for them so far.
@@ -233,6 +233,14 @@ impl View for LocalTransaction<'_> {
             Ok(handle) => Ok(handle.state().stream.clone()),
             Err(_) => self.base.stream(name),
         }
+    }
+
+    fn watch(&self, name: &StreamName) -> Result<NameWatch, StoreError> {
+        self.base.watch(name)
+    }
+
+    fn bound(&self, name: &StreamName) -> u64 {
+        self.base.bound(name)
     }
 
     fn streams(&self, page: &StreamsPage, limit: usize) -> Result<Vec<StreamSummary>, StoreError> {

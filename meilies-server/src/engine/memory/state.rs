@@ -14,8 +14,8 @@ use super::number_at;
 use crate::engine::batch::{Batch, BatchHead, BodyWriter};
 use crate::engine::keys::StoredKey;
 use crate::engine::{
-    Appended, DeletedNumbers, Found, Group, PendingEntry, Producer, Producing, Refusal, Run,
-    Sightings, StoreError, StreamSummary, StreamsPage, Transaction, View, Write, WriteKey,
+    Appended, DeletedNumbers, Found, Group, NameWatch, PendingEntry, Producer, Producing, Refusal,
+    Run, Sightings, StoreError, StreamSummary, StreamsPage, Transaction, View, Write, WriteKey,
     WriteOutcome,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct State {
     /// All batches in commit order, one event each; positions are without gaps.
     all: Vec<Arc<Batch>>,
     names: BTreeMap<StreamName, u64>,
+    /// By which commit each name was bound last.
+    bound: BTreeMap<StreamName, u64>,
     streams: BTreeMap<u64, Stream>,
     next_stream_id: u64,
     pending: BTreeMap<(u64, EventId), PendingEntry>,
@@ -151,10 +153,17 @@ impl State {
         })
     }
 
+    fn rebound(&mut self, name: &StreamName) {
+        self.touched.push(name.detached());
+        // Two in one commit are two for who watches.
+        let bound = self.bound.entry(name.detached()).or_insert(0);
+        *bound = self.commit.max(*bound + 1);
+    }
+
     fn stream_for(&mut self, name: &StreamName) -> &mut Stream {
         let new = self.next_stream_id;
         if !self.names.contains_key(name) {
-            self.touched.push(name.detached());
+            self.rebound(name);
         }
         let id = *self.names.entry(name.detached()).or_insert(new);
         self.next_stream_id += u64::from(id == new);
@@ -197,6 +206,15 @@ impl View for State {
 
     fn stream(&self, name: &StreamName) -> Result<Option<StreamSummary>, StoreError> {
         Ok(self.find_stream(name).map(|stream| stream.summary.clone()))
+    }
+
+    fn watch(&self, name: &StreamName) -> Result<NameWatch, StoreError> {
+        // Nothing is ever forgotten, and no commit is under way.
+        Ok(NameWatch::new(self.bound(name) + 1, Arc::new(())))
+    }
+
+    fn bound(&self, name: &StreamName) -> u64 {
+        self.bound.get(name).copied().unwrap_or(0)
     }
 
     fn streams(&self, page: &StreamsPage, limit: usize) -> Result<Vec<StreamSummary>, StoreError> {
@@ -476,7 +494,7 @@ impl Transaction for State {
         let removed = self.names.remove(name);
         if let Some(id) = removed {
             self.streams.remove(&id);
-            self.touched.push(name.detached());
+            self.rebound(name);
             self.is_changed = true;
         }
         Ok(Ok(removed.is_some()))
@@ -494,7 +512,8 @@ impl Transaction for State {
             return Ok(Ok(()));
         }
         self.names.remove(from);
-        self.touched.extend([from.detached(), to.detached()]);
+        self.rebound(from);
+        self.rebound(to);
         if let Some(replaced) = self.names.insert(to.detached(), id) {
             self.streams.remove(&replaced);
         }
