@@ -242,6 +242,14 @@ impl Connection {
 
     /// Goes on with a command that may be executed, or gathered.
     fn admit(&mut self, command: &'static table::Command) {
+        if self.session.transaction.is_none() && !self.changes.is_gathering() {
+            let (settings, arguments) = (&self.context.settings, &self.input.arguments);
+            let simplest = command::stream::add::write_simplest(settings, command, arguments);
+            if let Some(publishing) = simplest {
+                self.show();
+                return self.gather(publishing, Shape::Id(self.session.version));
+            }
+        }
         let parsed = command.parse(&self.input.arguments);
         if self.session.transaction.is_some() {
             match command.in_transaction() {

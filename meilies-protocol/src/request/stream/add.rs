@@ -35,6 +35,18 @@ pub struct XAdd {
     pub fields: Vec<Bytes>,
 }
 
+impl XAdd {
+    /// The parts of `XADD key * field value`, the form that most have: the stream, the field and
+    /// its value, without an allocation. Nothing if it has another form, or is refused.
+    pub fn simplest(arguments: &Arguments) -> Option<(StreamName, [Bytes; 2])> {
+        if arguments.len() != 5 || arguments.get(2) != b"*" {
+            return None;
+        }
+        let key = StreamName::parse_writable(arguments.bytes(1)).ok()?;
+        Some((key, [arguments.bytes(3), arguments.bytes(4)]))
+    }
+}
+
 /// Which id XADD gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewId {

@@ -10,6 +10,45 @@ fn id(ms: u64, seq: u64) -> EventId {
     EventId::new(ms, seq)
 }
 
+/// It may not say anything but what the whole parser says.
+#[test]
+fn the_simplest_xadd_is_the_same_as_when_it_is_parsed() {
+    for line in [
+        "XADD s * f v",
+        "xadd orders:42 * * *",
+        "XADD s * NOMKSTREAM v",
+    ] {
+        let parsed = add(line);
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let (key, pair) = XAdd::simplest(&Arguments::from_slices(&words)).expect("it is simple");
+        let simplest = XAdd {
+            key,
+            make_stream: true,
+            id: NewId::Auto,
+            trim: None,
+            references: References::default(),
+            idempotency: None,
+            expect: Expect::Any,
+            fields: pair.to_vec(),
+        };
+        assert_eq!(simplest, parsed, "{line}");
+    }
+    for line in [
+        "XADD s 1-1 f v",
+        "XADD s * f v g w",
+        "XADD s * f",
+        "XADD s NOMKSTREAM * f v",
+        "XADD $all * f v",
+    ] {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        assert_eq!(
+            XAdd::simplest(&Arguments::from_slices(&words)),
+            None,
+            "{line}"
+        );
+    }
+}
+
 fn add(line: &str) -> XAdd {
     match parse(line) {
         Request::XAdd(add) => *add,

@@ -1,7 +1,7 @@
 //! `XADD`: an event of one or more fields, and what is trimmed for it.
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{XAdd, writer};
+use meilies_protocol::{Arguments, Expect, XAdd, table, writer};
 
 use super::{idempotency, trim_stream};
 use crate::command::data::Scope;
@@ -16,18 +16,33 @@ pub(crate) fn is_plain(request: &XAdd) -> bool {
 
 /// Makes a write of a plain XADD. Nothing is copied.
 pub(crate) fn write(settings: &Settings, request: XAdd) -> Publishing {
-    let fields = fields(request.fields);
-    if let Some(refused) = too_large(&fields, settings.max_event_bytes()) {
-        return Publishing::Refused(refused);
-    }
-    Publishing::Write(Write {
-        stream: request.key,
-        expect: request.expect,
+    let write = Write {
         make_stream: request.make_stream,
         id: request.id,
-        fields,
-        key: None,
-    })
+        ..Write::new(request.key, request.expect, fields(request.fields))
+    };
+    checked(settings, write)
+}
+
+/// Makes a write of an XADD in its simplest form, if it has that.
+pub(crate) fn write_simplest(
+    settings: &Settings,
+    command: &table::Command,
+    arguments: &Arguments,
+) -> Option<Publishing> {
+    if command.name != "xadd" {
+        return None;
+    }
+    let (key, pair) = XAdd::simplest(arguments)?;
+    let write = Write::new(key, Expect::Any, Fields::One(pair));
+    Some(checked(settings, write))
+}
+
+fn checked(settings: &Settings, write: Write) -> Publishing {
+    match too_large(&write.fields, settings.max_event_bytes()) {
+        Some(refused) => Publishing::Refused(refused),
+        None => Publishing::Write(write),
+    }
 }
 
 /// An XADD in a transaction: replies with the id; a failed expectation ends all of it.
