@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::event_log::EventLog;
 use crate::metrics::Metrics;
 use crate::metrics::latency;
-use crate::session::{Clients, Monitors, Pause};
+use crate::session::{Clients, Monitors, Pause, Touches};
 
 /// One server.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Context {
     pub pause: Pause,
     /// Who is shown every command.
     pub monitors: Arc<Monitors>,
+    /// When streams were used last.
+    pub touches: Arc<Touches>,
     /// When the server started, by the clock on the wall.
     pub started_at: SystemTime,
     /// When it started, by the clock that never goes back.
@@ -49,6 +51,7 @@ impl Context {
             metrics: Metrics::default(),
             pause: Pause::default(),
             monitors: Arc::default(),
+            touches: Arc::default(),
             started_at: SystemTime::now(),
             started: Instant::now(),
             run_id: draw_id(),

@@ -76,6 +76,9 @@ pub const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Events that MEMORY USAGE looks at in one go.
 pub const MEMORY_SAMPLES_MAX: u64 = 1024;
 
+/// Streams of which it is known when they were used last.
+pub const TOUCHED_STREAMS_MAX: usize = 16 * 1024;
+
 /// Arguments of a slow command that are kept, as in Redis.
 pub const SLOW_LOG_ARGUMENTS_MAX: usize = 32;
 

@@ -11,10 +11,12 @@ use meilies_protocol::Version;
 mod monitors;
 mod pause;
 mod registry;
+mod touches;
 
 pub use monitors::{Monitoring, Monitors};
 pub use pause::Pause;
 pub use registry::{Buffers, Client, ClientText, Clients, Registration};
+pub use touches::Touches;
 
 use crate::command::transaction::{Executed, Gathered, Watched};
 use crate::context::Context;

@@ -96,7 +96,7 @@ pub(super) static COMMANDS: &[Command] = &[
         flags: READY.and(Flags::NOSCRIPT),
         group: Group::Connection,
         syntax: "ON|OFF",
-        summary: "Is accepted: there is nothing that reading touches.",
+        summary: "Says whether what this connection does counts as a use of streams.",
         since: "7.2.0",
         parse: parse::no_touch,
         ..Command::BASE

@@ -208,7 +208,7 @@ pub(super) static COMMANDS: &[Command] = &[
         flags: Flags::READONLY.and(Flags::FAST),
         group: Group::Generic,
         syntax: "key [key …]",
-        summary: "Returns how many of these streams there are.",
+        summary: "Counts as a use of these streams, and returns how many of them there are.",
         complexity: "O(N) for N keys",
         since: "3.2.1",
         keys: Keys::ALL.used(Keys::LOOKED_AT),

@@ -1,6 +1,8 @@
 //! `COMMAND GETKEYS` and `COMMAND GETKEYSANDFLAGS`: which arguments of a command name streams, and
 //! what it does with them.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use super::info::write_use;
@@ -40,6 +42,37 @@ pub fn write_keys_and_flags(out: &mut BytesMut, version: Version, command: &[Byt
 }
 
 impl Command {
+    /// The names of streams among the arguments of this command, which [`resolve`] has found for
+    /// them; none where its arguments are wrong.
+    pub fn keys<'a>(&self, arguments: &'a Arguments) -> Vec<&'a [u8]> {
+        let words: Vec<&[u8]> = arguments.iter().collect();
+        let places = self.key_places(&words).unwrap_or_default();
+        places.into_iter().map(|place| words[place]).collect()
+    }
+
+    fn key_places(&self, words: &[&[u8]]) -> Result<Vec<usize>, &'static str> {
+        let Keys {
+            first,
+            last,
+            step,
+            behind,
+            ..
+        } = self.keys;
+        if let Some((word, from)) = behind {
+            let places = places_behind(words, word, from);
+            let places = places.ok_or("ERR Invalid arguments specified for command")?;
+            return Ok(places.collect());
+        }
+        if first == 0 {
+            return Err("ERR The command has no key arguments");
+        }
+        let count = i64::try_from(words.len()).unwrap_or(i64::MAX);
+        let last = if last < 0 { count + last } else { last };
+        let places = (first..=last).step_by(usize::try_from(step).unwrap_or(1));
+        let places = places.filter_map(|place| usize::try_from(place).ok());
+        Ok(places.filter(|place| *place < words.len()).collect())
+    }
+
     /// What it does with the streams that it names: with each for itself, or with all alike.
     pub(super) fn uses(&self) -> &'static [Use] {
         match self.keys.uses {
@@ -51,33 +84,18 @@ impl Command {
 }
 
 fn keys<'a>(command: &Command, words: &'a [Bytes]) -> Result<Vec<&'a Bytes>, &'static str> {
-    let Keys {
-        first,
-        last,
-        step,
-        behind,
-        ..
-    } = command.keys;
-    if let Some((word, from)) = behind {
-        return keys_behind(words, word, from).ok_or("ERR Invalid arguments specified for command");
-    }
-    if first == 0 {
-        return Err("ERR The command has no key arguments");
-    }
-    let count = i64::try_from(words.len()).unwrap_or(i64::MAX);
-    let last = if last < 0 { count + last } else { last };
-    let indices = (first..=last).step_by(usize::try_from(step).unwrap_or(1));
-    let words = indices.filter_map(|index| words.get(usize::try_from(index).ok()?));
-    Ok(words.collect())
+    let slices: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
+    let places = command.key_places(&slices)?;
+    Ok(places.into_iter().map(|place| &words[place]).collect())
 }
 
 /// The first half of what follows a word, if it can be halved.
-fn keys_behind<'a>(words: &'a [Bytes], word: &str, from: i64) -> Option<Vec<&'a Bytes>> {
+fn places_behind(words: &[&[u8]], word: &str, from: i64) -> Option<Range<usize>> {
     let from = usize::try_from(from).ok()?;
-    let is_word = |given: &Bytes| given.eq_ignore_ascii_case(word.as_bytes());
-    let at = from + words.get(from..)?.iter().position(is_word)?;
-    let (keys, rest) = words[at + 1..].split_at((words.len() - at - 1) / 2);
-    (!keys.is_empty() && keys.len() == rest.len()).then(|| keys.iter().collect())
+    let is_word = |given: &&[u8]| given.eq_ignore_ascii_case(word.as_bytes());
+    let first = from + words.get(from..)?.iter().position(is_word)? + 1;
+    let left = words.len() - first;
+    (left > 0 && left.is_multiple_of(2)).then(|| first..first + left / 2)
 }
 
 fn resolve_words(words: &[Bytes]) -> Result<&'static Command, &'static str> {

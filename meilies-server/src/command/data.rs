@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use meilies_protocol::{Idempotency, Request, StreamName, Version, XGroup, writer};
+use meilies_protocol::{Idempotency, ObjectRequest, Request, StreamName, Version, XGroup, writer};
 
 use super::admin::memory;
 use super::{Flow, Next, group, keyspace, looking, measured, publish, read, store_error, stream};
 use crate::context::Context;
 use crate::engine::{Operation, Remembered, StoreError, Transaction, Verdict, View};
 use crate::output::Output;
-use crate::session::Session;
+use crate::session::{Session, Touches};
 
 /// What a command goes by beside what it sees.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,9 @@ pub(crate) struct Scope {
     pub(crate) remembered: Remembered,
     /// A random number: the same however often the command runs.
     pub(crate) draw: u64,
+    /// When the stream that OBJECT IDLETIME names was used last, in ms since 1970 UTC, if that is
+    /// known.
+    pub(crate) used_at: Option<u64>,
 }
 
 impl Scope {
@@ -44,6 +47,20 @@ impl Scope {
                 keys_max: context.settings.stream_idmp_maxsize(),
             },
             draw: rand::random(),
+            used_at: None,
+        }
+    }
+
+    /// The same for a command that may ask when a stream was used last.
+    pub(crate) fn knowing(self, touches: &Touches, request: &Request) -> Scope {
+        match request {
+            Request::Object(ObjectRequest::IdleTime { key }) => Scope {
+                used_at: StreamName::parse(key.clone())
+                    .ok()
+                    .and_then(|name| touches.last(&name)),
+                ..self
+            },
+            _ => self,
         }
     }
 }
@@ -269,7 +286,7 @@ pub(crate) fn look_alone(
     request: Request,
     out: &mut Output,
 ) -> Flow {
-    let scope = Scope::of(context, session);
+    let scope = Scope::of(context, session).knowing(&context.touches, &request);
     let find = move |view: &dyn View| {
         let mut reply = BytesMut::new();
         look(&request, view, scope, &mut reply)?;

@@ -32,7 +32,7 @@ pub(super) fn key_type(view: &dyn View, key: &Bytes, out: &mut BytesMut) -> Resu
 }
 
 /// `EXISTS key [key …]`: how many of them exist; a repeated key counts as often as it is given.
-/// `TOUCH` is the same: nothing here goes by when a key was last used.
+/// `TOUCH` says the same; that a key was used is noted of commands as a whole.
 pub(super) fn exists(
     view: &dyn View,
     keys: &[Bytes],

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::engine::{NameWatch, Operation, StoreError, Transaction, Verdict, View};
 use crate::limits::{PUBLISH_MANY_BYTES_MAX, REPLY_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 use crate::output::Output;
-use crate::session::Session;
+use crate::session::{Session, Touches};
 
 /// What a connection has gathered since MULTI.
 #[derive(Debug, Default)]
@@ -229,6 +229,7 @@ pub(super) fn exec(context: &Arc<Context>, session: &mut Session, out: &mut Outp
         commands: gathered.commands,
         watched,
         scope: Scope::of(context, session),
+        touches: Arc::clone(&context.touches),
         ends: Mutex::default(),
     });
     let commands = execution.commands.iter().flatten();
@@ -264,6 +265,7 @@ struct Execution {
     commands: Vec<Result<Request, RequestError>>,
     watched: Vec<Watched>,
     scope: Scope,
+    touches: Arc<Touches>,
     /// Where the reply of each command ends, and how long it took; `None` when there is one reply
     /// for all.
     ends: Mutex<Option<Vec<(usize, Duration)>>>,
@@ -288,7 +290,7 @@ impl Execution {
             let begin = out.len();
             if let Ok(request) = command
                 && data::kind(request).is_some()
-                && data::change(request, transaction, self.scope, out)? == Verdict::Abort
+                && self.change(request, transaction, out)? == Verdict::Abort
             {
                 self.set_ends(None);
                 let refused = out.split_off(begin);
@@ -306,6 +308,16 @@ impl Execution {
         }
         self.set_ends(Some(ends));
         Ok(Verdict::Commit)
+    }
+
+    fn change(
+        &self,
+        request: &Request,
+        transaction: &mut dyn Transaction,
+        out: &mut BytesMut,
+    ) -> Result<Verdict, StoreError> {
+        let scope = self.scope.knowing(&self.touches, request);
+        data::change(request, transaction, scope, out)
     }
 
     fn set_ends(&self, ends: Option<Vec<(usize, Duration)>>) {

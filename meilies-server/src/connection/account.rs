@@ -8,8 +8,9 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use meilies_protocol::Arguments;
-use meilies_protocol::table::{Command, Flags};
+use bytes::Bytes;
+use meilies_protocol::table::{Command, Flags, Group};
+use meilies_protocol::{Arguments, StreamName};
 
 use super::Connection;
 use crate::metrics::{commands, latency, slow_log};
@@ -237,6 +238,7 @@ impl Connection {
             let row = self.context.metrics.commands.row(called.place);
             row.add_failed(1);
         }
+        self.touch(called, arguments);
         self.note_if_slow(called, arguments, took);
     }
 
@@ -266,9 +268,28 @@ impl Connection {
             let row = self.context.metrics.commands.row(called.place);
             row.add(1, executed.took);
             row.add_failed(u64::from(executed.failed));
+            self.touch(called, &arguments);
             self.note_if_slow(called, &arguments, executed.took);
             if self.context.monitors.any() {
                 self.show_one(called, &arguments);
+            }
+        }
+    }
+
+    /// Notes when the streams of a command were used. Writes that gather are not looked at: when
+    /// the last event came is known anyway. As in Redis what only asks for a key does not use it;
+    /// CLIENT NO-TOUCH makes that true of all commands but TOUCH.
+    fn touch(&self, called: Called, arguments: &Arguments) {
+        let command = called.command;
+        let is_touch = command.name == "touch";
+        let uses = command.group == Group::Stream
+            || matches!(command.name, "touch" | "rename" | "renamenx");
+        if !uses || self.session.client.no_touch() && !is_touch {
+            return;
+        }
+        for key in command.keys(arguments) {
+            if let Ok(name) = StreamName::parse(Bytes::copy_from_slice(key)) {
+                self.context.touches.note(name);
             }
         }
     }

@@ -207,7 +207,7 @@ impl Client {
         self.no_touch.load(Ordering::Relaxed)
     }
 
-    /// Sets what CLIENT NO-TOUCH sets; nothing keeps account of touches here.
+    /// Sets what CLIENT NO-TOUCH sets: whether what it uses stays as long unused as it was.
     pub fn set_no_touch(&self, on: bool) {
         self.no_touch.store(on, Ordering::Relaxed);
     }

@@ -86,3 +86,40 @@ async fn a_scan_gives_every_stream_that_stays_exactly_once() {
         assert_eq!(all.len(), seen.len(), "none twice: {options}");
     }
 }
+
+/// Waits until a stream was not used for a second. OBJECT does not use it.
+async fn wait_until_idle(peer: &mut Peer, stream: &str) {
+    while peer.raw(&format!("OBJECT IDLETIME {stream}")).await == ":0\r\n" {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_uses_a_stream_ends_its_idleness() {
+    let server = start(Config::default()).await;
+    let mut peer = Peer::connect(&server).await;
+    for stream in ["touched", "read", "grouped", "executed", "left"] {
+        peer.raw(&format!("XADD {stream} 1-1 f v")).await;
+    }
+    peer.raw("CLIENT NO-TOUCH ON").await;
+    wait_until_idle(&mut peer, "left").await;
+    // Who does not touch does not end it, and neither does who only asks.
+    for command in ["XRANGE left - +", "EXISTS left", "TYPE left", "TTL left"] {
+        peer.raw(command).await;
+    }
+    assert_ne!(peer.raw("OBJECT IDLETIME left").await, ":0\r\n");
+    // TOUCH does, whoever asks for it.
+    assert_eq!(peer.raw("TOUCH touched nobody").await, ":1\r\n");
+    peer.raw("CLIENT NO-TOUCH OFF").await;
+    peer.raw("EXISTS left").await;
+    peer.raw("XREAD STREAMS read 0").await;
+    peer.raw("XGROUP CREATE grouped g 0").await;
+    for command in ["MULTI", "XLEN executed", "EXEC"] {
+        peer.raw(command).await;
+    }
+    for stream in ["touched", "read", "grouped", "executed"] {
+        let idle = peer.raw(&format!("OBJECT IDLETIME {stream}")).await;
+        assert_eq!(idle, ":0\r\n", "{stream}");
+    }
+    assert_ne!(peer.raw("OBJECT IDLETIME left").await, ":0\r\n");
+}

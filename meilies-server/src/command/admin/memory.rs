@@ -212,7 +212,7 @@ pub(crate) fn write_object(
     match request {
         ObjectRequest::Encoding { .. } => writer::bulk(out, b"stream"),
         ObjectRequest::ReferenceCount { .. } => writer::number(out, 1),
-        ObjectRequest::IdleTime { .. } => match written_at(view, &stream)? {
+        ObjectRequest::IdleTime { .. } => match written_at(view, &stream)?.max(scope.used_at) {
             Some(at_ms) => writer::number(out, view.now_ms().saturating_sub(at_ms) / 1000),
             None => writer::error(out, NO_TIME),
         },
