@@ -72,6 +72,13 @@ impl Maintenance {
         self.changed.notify_all();
     }
 
+    /// The same, and forgets that the last one failed, if it did: whoever waits is told of the next.
+    fn request_anew(&self) {
+        let mut work = self.lock();
+        (work.checkpoint, work.failure) = (true, None);
+        self.changed.notify_all();
+    }
+
     fn is_closing(&self) -> bool {
         self.lock().closing
     }
@@ -183,6 +190,9 @@ pub(super) fn wait_for_one(shared: &Shared) -> Result<(), StoreError> {
         let written = figures.checkpoint_commits.load(Ordering::Acquire);
         written < commits && shared.live().has_changes()
     };
+    if is_behind() {
+        maintenance.request_anew();
+    }
     maintenance.wait_while(|| {
         // Again each time: the one under way may end with what was visible before.
         let waits = is_behind() && !maintenance.is_closing();
