@@ -346,6 +346,8 @@ pub enum Request {
     },
     /// `TIME`.
     Time,
+    /// `SAVE`.
+    Save,
     /// `LASTSAVE`.
     LastSave,
     /// `SHUTDOWN …`.

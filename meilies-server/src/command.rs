@@ -118,6 +118,7 @@ pub(crate) fn execute(
         Request::Watch { keys } => transaction::watch(context, session, &keys, out),
         Request::Unwatch => transaction::unwatch(session, out),
         Request::Time => keyspace::time(context, session, out),
+        Request::Save => admin::save(context),
         Request::LastSave => admin::last_save(context, session, out),
         Request::Shutdown(request) => admin::shutdown(context, session, request, out),
         Request::Module(request) => admin::module(request, out),

@@ -81,6 +81,9 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// that does not sync tells nobody.
     fn watch_syncs(&self, _watch: SyncWatch) {}
 
+    /// Makes all that is visible now durable, and whatever else is kept on the disk follow it.
+    fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>>;
+
     /// Drains the queue, makes everything durable, marks the store cleanly closed.
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>>;
 

@@ -1,5 +1,5 @@
-//! Commands about the server: COMMAND, CONFIG, INFO, MODULE, TIME, LASTSAVE, SHUTDOWN, MONITOR,
-//! WAIT and WAITAOF.
+//! Commands about the server: COMMAND, CONFIG, INFO, MODULE, TIME, SAVE, LASTSAVE, SHUTDOWN,
+//! MONITOR, WAIT and WAITAOF.
 
 // The table holds functions of one shape, though some of these cannot fail.
 #![allow(clippy::unnecessary_wraps)]
@@ -237,6 +237,10 @@ pub(crate) fn info(arguments: &Arguments) -> Result<Request, RequestError> {
 
 pub(crate) fn time(_: &Arguments) -> Result<Request, RequestError> {
     Ok(Request::Time)
+}
+
+pub(crate) fn save(_: &Arguments) -> Result<Request, RequestError> {
+    Ok(Request::Save)
 }
 
 pub(crate) fn last_save(_: &Arguments) -> Result<Request, RequestError> {

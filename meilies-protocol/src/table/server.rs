@@ -82,6 +82,18 @@ pub(super) static COMMANDS: &[Command] = &[
         ..Command::BASE
     },
     Command {
+        name: "save",
+        full_name: "save",
+        arity: 1,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_MULTI),
+        group: Group::Server,
+        summary: "Makes everything durable and brings the index up to the log.",
+        complexity: "O(N) for N changes since it was last done",
+        since: "1.0.0",
+        parse: parse::save,
+        ..Command::BASE
+    },
+    Command {
         name: "shutdown",
         full_name: "shutdown",
         arity: -1,

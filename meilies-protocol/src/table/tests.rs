@@ -129,7 +129,7 @@ fn a_transaction_gathers_what_redis_gathers() {
     };
     let at_once = ["discard", "exec", "multi", "quit", "reset", "watch"];
     assert_eq!(kinds(InTransaction::AtOnce), at_once);
-    assert_eq!(kinds(InTransaction::Refused), ["shutdown"]);
+    assert_eq!(kinds(InTransaction::Refused), ["save", "shutdown"]);
     assert!(kinds(InTransaction::Gathered).contains(&"unwatch"));
     // What Redis has no name for is not shown.
     assert!(Flags::AT_ONCE.names().next().is_none());

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use meilies_protocol::{CommandRequest, ModuleRequest, Shutdown, table, writer};
 
-use super::Flow;
+use super::{Flow, Next, store_error};
 use crate::context::Context;
 use crate::session::{Output, Session};
 
@@ -86,6 +86,23 @@ pub(crate) fn monitor(context: &Arc<Context>, session: &mut Session, out: &mut O
         writer::simple(out.buffer(), "OK");
     }
     Flow::Done
+}
+
+/// `SAVE`: nothing has to be saved for what was acknowledged to last; but what a weaker policy
+/// leaves to the system is durable then, and the next start has less to read.
+pub(crate) fn save(context: &Context) -> Flow {
+    let saved = context.event_log.engine().checkpoint();
+    Flow::Later(Box::pin(async move {
+        let saved = saved.await;
+        let next: Next = Box::new(move |_context, _session, out| {
+            match saved {
+                Ok(()) => writer::simple(out.buffer(), "OK"),
+                Err(error) => writer::error(out.buffer(), &store_error(&error)),
+            }
+            Flow::Done
+        });
+        next
+    }))
 }
 
 /// `LASTSAVE`: when the index was last brought up to the log, in seconds since 1970 UTC; as in

@@ -323,6 +323,15 @@ impl Engine for LocalEngine {
         self.inner.shared.figures.sync_watch.get_or_init(|| watch);
     }
 
+    fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>> {
+        let shared = Arc::clone(&self.inner.shared);
+        async move {
+            let saved = tokio::task::spawn_blocking(move || checkpoint::wait_for_one(&shared));
+            saved.await.map_err(|_| StoreError::Closed)?
+        }
+        .boxed()
+    }
+
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>> {
         Arc::clone(&self.inner).close().boxed()
     }

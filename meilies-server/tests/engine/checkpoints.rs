@@ -181,3 +181,37 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
+
+#[test]
+fn a_checkpoint_that_is_asked_for_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = IndexFaults::default();
+    let engine = open(&LocalConfig {
+        index_faults: Some(faults.clone()),
+        ..config(directory.path())
+    })
+    .unwrap();
+    let is_covered = || {
+        let figures = engine.statistics();
+        figures.checkpoint_commits == figures.commits && figures.checkpoint_at > 0
+    };
+    block_on(engine.checkpoint()).unwrap();
+    fill(&engine, "a");
+    assert!(!is_covered());
+    block_on(engine.checkpoint()).unwrap();
+    assert!(is_covered());
+    fill(&engine, "b");
+    faults.fail_from(0);
+    for _ in 0..2 {
+        let failed = block_on(engine.checkpoint());
+        assert!(
+            matches!(failed, Err(StoreError::CheckpointFailed(_))),
+            "{failed:?}"
+        );
+        assert!(!is_covered());
+    }
+    // What failed is tried again at once when somebody asks.
+    faults.fail_from(u64::MAX - 1);
+    block_on(engine.checkpoint()).unwrap();
+    assert!(is_covered());
+}

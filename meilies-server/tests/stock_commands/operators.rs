@@ -290,6 +290,10 @@ impl Engine for Syncing {
         self.watch.get_or_init(|| watch);
     }
 
+    fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.memory.checkpoint()
+    }
+
     fn close(&self) -> BoxFuture<'static, Result<(), StoreError>> {
         self.memory.close()
     }

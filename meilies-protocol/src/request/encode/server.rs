@@ -37,6 +37,7 @@ pub(super) fn words(request: &Request) -> Option<Vec<Bytes>> {
             )
         }
         Request::Time => named("TIME", []),
+        Request::Save => named("SAVE", []),
         Request::LastSave => named("LASTSAVE", []),
         Request::Shutdown(shutdown) => shutdown_words(*shutdown),
         _ => return None,

@@ -78,6 +78,7 @@ const LINES: &[&str] = &[
     "SCAN 5 MATCH p COUNT 7 TYPE stream",
     "TIME",
     "LASTSAVE",
+    "SAVE",
     "SHUTDOWN",
     "SHUTDOWN SAVE NOW FORCE",
     "SHUTDOWN NOSAVE",

@@ -76,6 +76,7 @@ const REDIS: &[&str] = &[
     "rename keyspace write slow RW/access/delete OW/update",
     "renamenx keyspace write fast RW/access/delete OW/insert",
     "reset fast connection",
+    "save admin slow dangerous",
     "scan keyspace read slow",
     "select fast connection",
     "shutdown admin slow dangerous",

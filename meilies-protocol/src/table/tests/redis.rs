@@ -127,6 +127,7 @@ const OTHERS: &[&str] = &[
     "publish",
     "publish-many",
     "read-events",
+    "save",
     "stream-names",
     "wait",
     "waitaof",

@@ -72,6 +72,17 @@ impl Maintenance {
         self.changed.notify_all();
     }
 
+    /// The same, and forgets that the last one failed, if it did: who waits is told of the next.
+    fn request_anew(&self) {
+        let mut work = self.lock();
+        (work.checkpoint, work.failure) = (true, None);
+        self.changed.notify_all();
+    }
+
+    fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
     /// Why the last checkpoint failed, if it did.
     pub(super) fn failure(&self) -> Option<Arc<str>> {
         self.lock().failure.clone()
@@ -167,6 +178,35 @@ pub(super) fn checkpoint(shared: &Shared) -> Result<(), StoreError> {
     figures
         .checkpoint_commits
         .store(frozen.end.commits, Ordering::Release);
+    figures.checkpoint_at.store(now_ms(), Ordering::Relaxed);
+    Ok(())
+}
+
+/// Lets the thread bring the index up to what is visible now, and waits for that.
+pub(super) fn wait_for_one(shared: &Shared) -> Result<(), StoreError> {
+    let (maintenance, figures) = (&shared.maintenance, &shared.figures);
+    let commits = shared.live().end.commits;
+    let is_behind = || {
+        let written = figures.checkpoint_commits.load(Ordering::Acquire);
+        written < commits && shared.live().has_changes()
+    };
+    if is_behind() {
+        maintenance.request_anew();
+    }
+    maintenance.wait_while(|| {
+        // Again each time: the one under way may end with what was visible before.
+        let waits = is_behind() && !maintenance.is_closing();
+        if waits {
+            maintenance.request_checkpoint();
+        }
+        waits
+    })?;
+    if is_behind() {
+        return Err(StoreError::Closed);
+    }
+    figures
+        .checkpoint_commits
+        .fetch_max(commits, Ordering::AcqRel);
     figures.checkpoint_at.store(now_ms(), Ordering::Relaxed);
     Ok(())
 }
