@@ -367,6 +367,6 @@ fn the_naive_store_is_not_empty() {
         let deleted_now = NAMES.map(|name| run.naive.picture(name).map_or(0, |it| it.deleted));
         deleted = deleted.max(deleted_now.iter().sum());
     }
-    assert!(most > 20, "{most} events at most");
-    assert!(deleted > 2, "{deleted} holes at most");
+    assert!(most > 10, "{most} events at most");
+    assert!(deleted > 0, "{deleted} holes at most");
 }

@@ -72,7 +72,7 @@ impl Maintenance {
         self.changed.notify_all();
     }
 
-    /// The same, and forgets that the last one failed, if it did: whoever waits is told of the next.
+    /// The same, and forgets that the last one failed, if it did: who waits is told of the next.
     fn request_anew(&self) {
         let mut work = self.lock();
         (work.checkpoint, work.failure) = (true, None);
