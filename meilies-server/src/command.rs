@@ -44,8 +44,8 @@ pub enum Flow {
     Close,
     /// It waits for something; nothing else of this client runs before it has answered.
     ///
-    /// The work is waited for only while little is unsent: so a long reply is made in pieces, each
-    /// of which hands back the work for the next.
+    /// A long reply is made in pieces, each of which hands back the work for the next: behind the
+    /// first the work is waited for only while little is unsent.
     Later(BoxFuture<'static, Next>),
     /// The same for what may never come: it ends when its client goes, or the server stops.
     Blocked(BoxFuture<'static, Next>),

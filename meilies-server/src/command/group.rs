@@ -134,7 +134,7 @@ impl Editor {
         }
         if owner != Some(entry.consumer) {
             if let Some(old) = owner.and_then(|owner| group.consumer_mut(owner)) {
-                old.pending -= 1;
+                old.pending = old.pending.saturating_sub(1);
             }
             if let Some(new) = group.consumer_mut(entry.consumer) {
                 new.first = match new.pending {
@@ -152,9 +152,9 @@ impl Editor {
     /// Takes a pending entry out.
     pub(super) fn settle(&mut self, transaction: &mut dyn Transaction, entry: PendingEntry) {
         let group = self.change();
-        group.pending -= 1;
+        group.pending = group.pending.saturating_sub(1);
         if let Some(consumer) = group.consumer_mut(entry.consumer) {
-            consumer.pending -= 1;
+            consumer.pending = consumer.pending.saturating_sub(1);
         }
         let id = group.id;
         transaction.remove_pending(id, entry.id);

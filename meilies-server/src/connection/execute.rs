@@ -425,12 +425,15 @@ impl Connection {
 
     /// Goes on with a command at work, one piece of its reply at a time.
     pub(super) fn poll_later(&mut self, waking: &mut Waking<'_>) -> bool {
-        if self.output.unsent() >= OUTPUT_BYTES_AHEAD_MAX {
-            return false;
-        }
         let Some(mut later) = self.later.take() else {
             return false;
         };
+        // Only a reply that is made in pieces waits for its client: who stands in line for a group
+        // and does not read must not hold up the others.
+        if later.so_far.is_begun && self.output.unsent() >= OUTPUT_BYTES_AHEAD_MAX {
+            self.later = Some(later);
+            return false;
+        }
         let Poll::Ready(next) = later.work.as_mut().poll(waking) else {
             self.later = Some(later);
             return false;

@@ -99,6 +99,12 @@ impl Batch {
         }
     }
 
+    /// The same batch in memory of its own, which holds nothing else.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Batch::new(self.head.clone(), Bytes::copy_from_slice(&self.body))
+    }
+
     fn own_bytes(&self) -> usize {
         size_of::<Self>() + self.body.len()
     }

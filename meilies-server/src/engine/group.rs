@@ -134,7 +134,8 @@ impl Group {
     /// How many of the pending events nobody has.
     pub fn given_back(&self) -> u64 {
         let owned: u64 = self.consumers.iter().map(|consumer| consumer.pending).sum();
-        self.pending - owned
+        // Where damage took changes of the group its counts may not agree.
+        self.pending.saturating_sub(owned)
     }
 
     /// A group that has delivered nothing.

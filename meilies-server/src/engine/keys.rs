@@ -202,7 +202,7 @@ pub struct Producer {
 
 /// A key of a producer, and the event that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ProducerKey {
+pub(crate) struct ProducerKey {
     hash: u128,
     number: u64,
     id: EventId,
@@ -211,11 +211,18 @@ struct ProducerKey {
 
 impl Producer {
     /// Adds a key behind the others and forgets the oldest, so that at most `keys_max` stay. One
-    /// that is there already changes nothing: a log may be read again.
-    pub(crate) fn add(&mut self, key: &[u8], event: (u64, EventId, u64), keys_max: u64) {
+    /// that is there already changes nothing: a log may be read again. Returns what is forgotten,
+    /// the oldest first.
+    pub(crate) fn add(
+        &mut self,
+        key: &[u8],
+        event: (u64, EventId, u64),
+        keys_max: u64,
+    ) -> Vec<ProducerKey> {
         let (number, id, recorded_at) = event;
+        let mut forgotten = Vec::new();
         if self.keys.back().is_some_and(|last| last.number >= number) {
-            return;
+            return forgotten;
         }
         self.keys.push_back(ProducerKey {
             hash: hash(key),
@@ -224,7 +231,16 @@ impl Producer {
             recorded_at,
         });
         while self.keys.len() as u64 > keys_max {
-            self.keys.pop_front();
+            forgotten.extend(self.keys.pop_front());
+        }
+        forgotten
+    }
+
+    /// Takes the key back that was added last, with what was forgotten for it.
+    pub(crate) fn take_back(&mut self, forgotten: Vec<ProducerKey>) {
+        self.keys.pop_back();
+        for key in forgotten.into_iter().rev() {
+            self.keys.push_front(key);
         }
     }
 
@@ -335,7 +351,11 @@ mod tests {
         for (number, key) in [b"a", b"b", b"c", b"d"].into_iter().enumerate() {
             let number = number as u64 * 2;
             let event = (number, EventId::new(number + 1, 0), 1000 + number);
-            producer.add(key, event, 3);
+            let before = producer.clone();
+            let forgotten = producer.add(key, event, 3);
+            assert!(producer.add(key, event, 3).is_empty());
+            producer.take_back(forgotten);
+            assert_eq!(producer, before);
             producer.add(key, event, 3);
         }
         let found = |key: &[u8], known| producer.find(key, known);

@@ -263,7 +263,13 @@ impl dyn View + '_ {
             let stored = run.events().next().and_then(|event| event.key);
             stored.and_then(StoredKey::decode) == Some(StoredKey::Own(key))
         };
-        for number in self.keyed(stream, key)?.into_iter().rev() {
+        let numbers = self.keyed(stream, key)?;
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        let deleted = self.deleted(stream)?;
+        let kept = numbers.into_iter().rev();
+        for number in kept.filter(|number| !deleted.contains(*number)) {
             let (runs, _) = self.runs(stream, number..number + 1, false, 1)?;
             if let Some(run) = runs.into_iter().find(has_key) {
                 return Ok(Some(run));

@@ -141,9 +141,11 @@ fn transactions_whose_common_commit_cannot_be_written_leave_nothing() {
     };
     for (count, error) in [(Count::Writes, ENOSPC), (Count::Syncs, EIO)] {
         let (directory, files) = (tempfile::tempdir().unwrap(), RiggedFiles::default());
-        // One segment: where there are more, the thread that seals them may take the fault.
+        // One segment: where there are more, the thread that seals them may take the fault. Events
+        // stay in memory: an operation that misses one runs again, in another commit.
         let config = LocalConfig {
             segment_bytes: 1024 * 1024,
+            recent_bytes_max: 1024 * 1024,
             ..config(&directory, &files)
         };
         let (engine, mut naive) = prepared(&config);

@@ -18,11 +18,15 @@ const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) struct Batches(HashMap<u64, BTreeMap<u64, Arc<Batch>>>);
 
 impl Batches {
-    /// Adds a batch. Says whether it is new.
-    pub(super) fn add(&mut self, batch: &Arc<Batch>) -> bool {
+    /// Adds a batch.
+    pub(super) fn add(&mut self, batch: &Arc<Batch>) {
         let of_stream = self.0.entry(batch.stream_id).or_default();
-        let before = of_stream.insert(batch.first_number, Arc::clone(batch));
-        before.is_none()
+        of_stream.insert(batch.first_number, Arc::clone(batch));
+    }
+
+    fn has(&self, batch: &Batch) -> bool {
+        let of_stream = self.0.get(&batch.stream_id);
+        of_stream.is_some_and(|of_stream| of_stream.contains_key(&batch.first_number))
     }
 
     /// Events of a stream that begin at one end of the range: about so many bytes of them, as far
@@ -79,12 +83,14 @@ struct Kept {
 }
 
 impl Cold {
-    /// Keeps a batch that was read.
-    pub(super) fn keep(&self, batch: &Arc<Batch>) {
+    /// Keeps a batch that was read, in memory of its own: what was read with it is not held.
+    pub(super) fn keep(&self, batch: &Batch) {
+        let batch = &Arc::new(batch.detached());
         let mut kept = self.lock();
-        if !kept.batches.add(batch) {
+        if kept.batches.has(batch) {
             return;
         }
+        kept.batches.add(batch);
         kept.bytes += batch.body_bytes();
         kept.order.push_back(Arc::clone(batch));
         while kept.bytes > KEPT_BYTES_MAX

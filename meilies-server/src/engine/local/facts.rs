@@ -5,7 +5,7 @@
 //! memory, and memory is asked first.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -203,7 +203,12 @@ impl Facts {
         let mut finder = Finder::default();
         let blocks_ahead = BLOCKS << self.block_reads.min(DOUBLINGS_MAX);
         let mut reads_blocks = false;
+        // Operations that run together may need the same.
+        let mut met = HashSet::new();
         for need in self.needs.take() {
+            if !met.insert(need.clone()) {
+                continue;
+            }
             match need {
                 Need::Stream(name) => self.load_stream(shared, name)?,
                 Need::Handle(name) => self.hold(shared.handle(&name)?),
@@ -248,6 +253,9 @@ impl Facts {
                 }
                 Need::Pending { group, id, reverse } => {
                     self.renew(shared);
+                    if self.block(group, id, self.thaws).is_some() {
+                        continue;
+                    }
                     reads_blocks = true;
                     let blocks = shared.index.blocks(group, id, reverse, blocks_ahead);
                     for block in blocks.map_err(index_failed)? {

@@ -3,7 +3,7 @@
 //! Lock order: [`Live`] is behind one lock which is held for memory work only, never across I/O;
 //! no other lock is taken while it is held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(super) struct CommitChanges {
     /// Keys of its events: stream, what stands for the key, number of the event.
     pub(super) keys: Vec<(u64, u128, u64)>,
     /// Producers whose last keys changed, by stream and what stands for the name.
-    pub(super) producers: Vec<((u64, u128), Arc<Producer>)>,
+    pub(super) producers: BTreeMap<(u64, u128), Arc<Producer>>,
     /// Its batches of events and where they lie, in the order of the commit.
     pub(super) located: Vec<(u64, Location)>,
     /// The same batches, for memory; empty while a log is scanned at open.
@@ -92,7 +92,7 @@ impl CommitChanges {
             touched: Vec::new(),
             groups: Vec::new(),
             keys: Vec::new(),
-            producers: Vec::new(),
+            producers: BTreeMap::new(),
             located: Vec::new(),
             batches: Vec::new(),
         }

@@ -182,11 +182,15 @@ impl LocalTransaction<'_> {
     ) -> Result<(), StoreError> {
         let stream = handle.state().stream.clone();
         let stream = stream.expect("it has an event");
-        let mut producer = self.producer(&stream, name)?;
+        let producer = (stream.id, hash(name));
+        let before = match self.assembly.producer(producer.0, producer.1) {
+            Some(_) => None,
+            None => Some(self.base.producer(&stream, name)?),
+        };
         let keys_max = stream.producing.keys_max.unwrap_or(IDEMPOTENCY_KEYS_MAX);
         let event = (event.number, event.id, self.now_ms());
-        Arc::make_mut(&mut producer).add(key, event, keys_max);
-        self.assembly.put_producer(stream.id, hash(name), producer);
+        self.assembly
+            .add_to_producer(producer, before, key, event, keys_max);
         Ok(())
     }
 
@@ -287,7 +291,7 @@ impl View for LocalTransaction<'_> {
             let numbers = numbers.start..numbers.end.min(written);
             return self.base.whole_runs(stream, numbers, reverse, bytes_max);
         }
-        let batches = self.assembly.batches(slot, stream);
+        let batches = self.assembly.batches(slot, stream, &numbers);
         let within = |batch: &Arc<_>| Run::between(batch, numbers.start, numbers.end);
         let mut runs: Vec<Run> = batches.iter().filter_map(within).collect();
         if reverse {

@@ -1,6 +1,9 @@
 //! Keys of the events that a commit adds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use meilies_protocol::EventId;
 
 use super::{Assembly, Undo};
 use crate::engine::keys::hash;
@@ -59,17 +62,25 @@ impl Assembly {
         range.map(|((_, hash), producer)| (*hash, producer))
     }
 
-    /// Puts a producer into the place of what was there.
-    pub(in crate::engine::local) fn put_producer(
+    /// Adds the key of an event to those of its producer; `before` is that producer, if the commit
+    /// has not changed it yet. What it takes to undo that is one key, not all of them.
+    pub(in crate::engine::local) fn add_to_producer(
         &mut self,
-        stream_id: u64,
-        hash: u128,
-        producer: Arc<Producer>,
+        producer: (u64, u128),
+        before: Option<Arc<Producer>>,
+        key: &[u8],
+        event: (u64, EventId, u64),
+        keys_max: u64,
     ) {
-        let key = (stream_id, hash);
-        let old = self.producers.insert(key, producer);
+        let is_new = !self.producers.contains_key(&producer);
+        let known = self.producers.entry(producer);
+        let known = known.or_insert_with(|| before.unwrap_or_default());
+        let forgotten = Arc::make_mut(known).add(key, event, keys_max);
         if let Some(savepoint) = &mut self.savepoint {
-            savepoint.journal.push(Undo::Producer(key, old));
+            savepoint.journal.push(match is_new {
+                true => Undo::NewProducer(producer),
+                false => Undo::ProducerKey(producer, forgotten),
+            });
         }
     }
 
@@ -79,10 +90,9 @@ impl Assembly {
     }
 
     /// What becomes visible of producers.
-    pub(in crate::engine::local) fn producer_changes(&self) -> Vec<((u64, u128), Arc<Producer>)> {
-        let changes = self.producers.iter();
-        changes
-            .map(|(key, producer)| (*key, Arc::clone(producer)))
-            .collect()
+    pub(in crate::engine::local) fn producer_changes(
+        &self,
+    ) -> BTreeMap<(u64, u128), Arc<Producer>> {
+        self.producers.clone()
     }
 }

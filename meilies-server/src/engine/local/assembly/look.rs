@@ -1,6 +1,7 @@
 //! What a transaction sees of the commit that it is a part of.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -29,15 +30,20 @@ impl Assembly {
         (first != NONE).then(|| self.entries[first as usize].number)
     }
 
-    /// The events that the commit adds to a stream, in order.
+    /// The events with these numbers that the commit adds to a stream, in order, and perhaps some
+    /// behind them.
     pub(in crate::engine::local) fn batches(
         &self,
         slot: usize,
         stream: &StreamSummary,
+        numbers: &Range<u64>,
     ) -> Vec<Arc<Batch>> {
         let mut batches = Vec::new();
         let mut next = self.slots[slot].first_entry;
-        while next != NONE {
+        while next != NONE && self.entries[next as usize].number < numbers.start {
+            next = self.entries[next as usize].next;
+        }
+        while next != NONE && self.entries[next as usize].number < numbers.end {
             let mut body = BytesMut::new();
             let (header, _, last_position, following) =
                 self.encode_events(stream.id, next, &mut body);

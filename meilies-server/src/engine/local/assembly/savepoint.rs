@@ -9,7 +9,8 @@ use meilies_protocol::EventId;
 
 use super::super::catalog::{Noted, StreamHandle, StreamState};
 use super::{Assembly, GroupSlot, NONE};
-use crate::engine::{DeletedNumbers, PendingEntry, Producer, StreamSummary};
+use crate::engine::keys::ProducerKey;
+use crate::engine::{DeletedNumbers, PendingEntry, StreamSummary};
 
 /// Where an all-or-none part of the commit began.
 #[derive(Debug)]
@@ -33,7 +34,10 @@ pub(super) enum Undo {
     Pending((u64, EventId), Option<Option<PendingEntry>>),
     /// It was not there.
     Key((u64, u128, u64)),
-    Producer((u64, u128), Option<Arc<Producer>>),
+    /// The commit had not changed it.
+    NewProducer((u64, u128)),
+    /// A key was added to it, and these were forgotten for that.
+    ProducerKey((u64, u128), Vec<ProducerKey>),
 }
 
 /// What of a slot a savepoint puts back.
@@ -127,7 +131,12 @@ impl Assembly {
                 Undo::Group(key, before) => put_back(&mut self.groups, key, before),
                 Undo::Pending(key, before) => put_back(&mut self.pending, key, before),
                 Undo::Key(key) => drop(self.keys.remove(&key)),
-                Undo::Producer(key, before) => put_back(&mut self.producers, key, before),
+                Undo::NewProducer(key) => drop(self.producers.remove(&key)),
+                Undo::ProducerKey(key, forgotten) => {
+                    if let Some(producer) = self.producers.get_mut(&key) {
+                        Arc::make_mut(producer).take_back(forgotten);
+                    }
+                }
             }
         }
         self.slots.truncate(savepoint.slots);

@@ -10,6 +10,9 @@ use crate::engine::local::pending::Pending;
 /// A key of a producer is known for no longer than this, whatever is set.
 const KNOWN_MS_MAX: u64 = meilies_protocol::limits::IDEMPOTENCY_DURATION_S_MAX * 1000;
 
+/// Producers of a stream that one checkpoint looks at, to drop old ones.
+const SWEPT_MAX: usize = 1024;
+
 impl Index {
     /// Numbers of events of a stream that may have a key, ascending.
     pub(in crate::engine::local) fn keyed(
@@ -73,14 +76,28 @@ impl Index {
                 continue;
             }
             if swept.replace(*stream_id) != Some(*stream_id) {
-                for (hash, producer) in self.producers_of(*stream_id)? {
-                    if is_old(&producer) {
-                        self.remove(&self.producers, &key(*stream_id, hash))?;
-                    }
-                }
+                self.sweep_producers(*stream_id, is_old)?;
             }
             if !is_old(producer) {
                 self.put(&self.producers, &key(*stream_id, *hash), producer.encode())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops old producers among some of a stream. Where it begins is drawn: so each gets its turn,
+    /// and a checkpoint does not look at all of them.
+    fn sweep_producers(
+        &self,
+        stream_id: u64,
+        is_old: impl Fn(&Producer) -> bool,
+    ) -> Result<(), IndexError> {
+        let from = key(stream_id, rand::random());
+        let to = key(stream_id, u128::MAX);
+        for entry in self.producers.range(from..=to).take(SWEPT_MAX) {
+            let (key, value) = entry?;
+            if is_old(&*producer(&value)?) {
+                self.remove(&self.producers, &key)?;
             }
         }
         Ok(())

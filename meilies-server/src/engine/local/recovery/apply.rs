@@ -2,6 +2,7 @@
 //! it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -458,12 +459,10 @@ impl Reading<'_> {
 
     /// A producer, which this commit changes, by its stream and what stands for its name.
     fn producer(&mut self, key: (u64, u128)) -> Result<&mut Producer, FormatError> {
-        let producers = &mut self.changes.producers;
-        let known = producers.iter().position(|(known, _)| *known == key);
-        if known.is_none() {
-            producers.push((key, self.recovery.producer(key.0, key.1)?));
-        }
-        let at = known.unwrap_or(producers.len() - 1);
-        Ok(Arc::make_mut(&mut producers[at].1))
+        let known = match self.changes.producers.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(self.recovery.producer(key.0, key.1)?),
+        };
+        Ok(Arc::make_mut(known))
     }
 }
