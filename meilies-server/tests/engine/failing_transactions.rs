@@ -15,7 +15,7 @@ use super::rigged::{Count, Fault, RiggedFiles};
 use super::script::{Change, Ending, Expected, NewEvent, Script};
 use super::scripted::{Ran, answers, check, operation};
 use super::store::{block_on, open};
-use super::transactions::gate;
+use super::transactions::Gate;
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -156,9 +156,10 @@ fn transactions_whose_common_commit_cannot_be_written_leave_nothing() {
         let scripts = [script(BEFORE + 6), aborted.clone(), script(BEFORE + 7)];
         let ran = Ran::default();
         let replies = block_on(async {
-            let (release, gate) = gate();
-            let mut held = engine.transact(gate);
+            let (gate, waits) = Gate::new();
+            let mut held = engine.transact(waits);
             assert!(poll!(&mut held).is_pending());
+            gate.wait_until_entered();
             let waiting = scripts.iter().enumerate().map(|(at, script)| {
                 let mut operation = engine.transact(operation(script, at, BASE, &ran));
                 assert!(futures::FutureExt::now_or_never(&mut operation).is_none());
@@ -166,9 +167,8 @@ fn transactions_whose_common_commit_cannot_be_written_leave_nothing() {
             });
             let waiting: Vec<_> = waiting.collect();
             files.rig(count, 0, Fault::Error(error));
-            release.send(()).unwrap();
-            // It may be in the same commit.
-            let _gate = held.await;
+            gate.release();
+            held.await.unwrap();
             join_all(waiting).await
         });
         assert!(files.was_hit());

@@ -174,11 +174,12 @@ impl Run {
         let base = self.base;
         let replies = block_on(async {
             let engine = self.engine();
-            let (release, gate) = gate();
+            let (gate, waits) = Gate::new();
             // The engine in memory has no other thread that could wait.
-            let mut held = self.config.is_some().then(|| engine.transact(gate));
+            let mut held = self.config.is_some().then(|| engine.transact(waits));
             if let Some(held) = &mut held {
                 assert!(poll!(held).is_pending());
+                gate.wait_until_entered();
             }
             let operations = scripts.iter().enumerate();
             let mut waiting: Vec<BoxFuture<'_, Result<BytesMut, StoreError>>> = operations
@@ -195,7 +196,7 @@ impl Run {
                 });
             }
             assert!(replies.iter().all(Option::is_none), "the gate holds them");
-            release.send(()).unwrap();
+            gate.release();
             held.expect("there is a gate").await.unwrap();
             join_all(waiting).await
         });
@@ -259,23 +260,42 @@ impl Run {
     }
 }
 
-/// An operation that waits until it is released, and does nothing.
-pub(crate) fn gate() -> (mpsc::Sender<()>, Operation) {
-    let (release, released) = mpsc::channel();
-    let released = Mutex::new(released);
-    let run = Box::new(
-        move |_: &mut dyn meilies_server::engine::Transaction, _: &mut BytesMut| {
-            let released = released.lock().unwrap();
-            let _ended = released.recv_timeout(Duration::from_secs(60));
-            Ok(Verdict::Abort)
-        },
-    );
-    let operation = Operation {
-        names: Vec::new(),
-        bytes: 0,
-        run,
-    };
-    (release, operation)
+/// An operation that the committer waits in until it is released, and that does nothing.
+pub(crate) struct Gate {
+    entered: mpsc::Receiver<()>,
+    release: mpsc::Sender<()>,
+}
+
+impl Gate {
+    pub(crate) fn new() -> (Gate, Operation) {
+        let (enter, entered) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        let ends = Mutex::new((enter, released));
+        let run = Box::new(
+            move |_: &mut dyn meilies_server::engine::Transaction, _: &mut BytesMut| {
+                let (enter, released) = &*ends.lock().unwrap();
+                enter.send(()).unwrap();
+                let _ended = released.recv_timeout(Duration::from_secs(60));
+                Ok(Verdict::Abort)
+            },
+        );
+        let operation = Operation {
+            names: Vec::new(),
+            bytes: 0,
+            run,
+        };
+        (Gate { entered, release }, operation)
+    }
+
+    /// Returns when the committer is in it: what is queued from then on comes after it, together.
+    pub(crate) fn wait_until_entered(&self) {
+        let entered = self.entered.recv_timeout(Duration::from_secs(60));
+        entered.expect("the committer comes to it");
+    }
+
+    pub(crate) fn release(&self) {
+        self.release.send(()).unwrap();
+    }
 }
 
 fn summaries(engine: &dyn Engine) -> Vec<StreamSummary> {
