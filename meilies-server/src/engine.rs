@@ -28,7 +28,7 @@ mod view;
 
 pub use batch::{Batch, EventRef, Form, Run};
 pub use deleted::DeletedNumbers;
-pub use group::{Consumer, Group, NOBODY, PendingEntry, Sightings};
+pub use group::{Consumer, Group, NOBODY, PendingEntry, Sightings, Wanted};
 pub use keys::{Known, Producer, Producing, Remembered, WriteKey, hash};
 pub use view::{Found, Look, NameWatch, Operation, OperationFn, Transaction, Verdict, View};
 

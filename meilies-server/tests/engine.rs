@@ -14,6 +14,7 @@ mod engine {
     mod failing_files;
     mod failing_transactions;
     mod keys;
+    mod large_groups;
     mod many_deletions;
     mod naive;
     mod pictures;

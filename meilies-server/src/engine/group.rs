@@ -97,6 +97,57 @@ pub struct PendingEntry {
     pub deliveries: u64,
 }
 
+/// Which pending entries are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those that this consumer has; `None` for those of all.
+    pub consumer: Option<u64>,
+    /// Those that were last delivered before this time, in ms since 1970 UTC, and those that were
+    /// given back.
+    pub delivered_before: u64,
+}
+
+impl Wanted {
+    /// All of them.
+    pub const ALL: Wanted = Wanted {
+        consumer: None,
+        delivered_before: u64::MAX,
+    };
+
+    /// Those that a consumer has.
+    pub fn of(consumer: &Consumer) -> Wanted {
+        Wanted {
+            consumer: Some(consumer.id),
+            ..Wanted::ALL
+        }
+    }
+
+    /// Those among them that have been idle for so long.
+    #[must_use]
+    pub fn idle_for(self, now: u64, min_idle_ms: u64) -> Wanted {
+        // The clock may have been set back: what was delivered later than now is idle for 0 ms.
+        let delivered_before = match min_idle_ms {
+            0 => u64::MAX,
+            _ => now.saturating_add(1).saturating_sub(min_idle_ms),
+        };
+        Wanted {
+            delivered_before: self.delivered_before.min(delivered_before),
+            ..self
+        }
+    }
+
+    /// Whether an entry is one of them.
+    pub fn admits(&self, entry: &PendingEntry) -> bool {
+        let is_owned = self
+            .consumer
+            .is_none_or(|consumer| consumer == entry.consumer);
+        let is_old = self.delivered_before == u64::MAX
+            || entry.is_given_back()
+            || entry.delivered_at < self.delivered_before;
+        is_owned && is_old
+    }
+}
+
 /// Whoever has what a consumer gave back: no consumer has this id.
 pub const NOBODY: u64 = 0;
 

@@ -48,6 +48,7 @@ mod snapshot;
 mod stream_entries;
 mod transaction;
 mod zero_fill;
+mod zones;
 
 pub use error::OpenError;
 pub use index::IndexFaults;

@@ -16,7 +16,7 @@ use meilies_protocol::{EventId, StreamName};
 use super::keys::StoredKey;
 use super::{
     Appended, DeletedNumbers, Group, PendingEntry, Producer, Producing, Refusal, Run, Sightings,
-    StoreError, StreamSummary, StreamsPage, Write,
+    StoreError, StreamSummary, StreamsPage, Wanted, Write,
 };
 
 /// A store at one moment.
@@ -64,13 +64,23 @@ pub trait View {
     /// All groups of a stream, in the order of their names.
     fn groups(&self, stream: &StreamSummary) -> Result<Vec<Arc<Group>>, StoreError>;
 
-    /// At most `limit` pending entries of a group with ids in this range, from one end of it on:
-    /// the highest first if `reverse`. There are more when there are `limit`.
+    /// At most `limit` wanted pending entries of a group with ids in this range, from one end of it
+    /// on: the highest first if `reverse`. There may be more when there are `limit`.
     fn pending(
         &self,
         group: &Group,
         ids: RangeInclusive<EventId>,
+        wanted: &Wanted,
         reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, StoreError>;
+
+    /// At most `limit` wanted pending entries of a group, those whose turn to be claimed comes
+    /// first ([`PendingEntry::turn`]), in this order.
+    fn first_in_turn(
+        &self,
+        group: &Group,
+        wanted: &Wanted,
         limit: usize,
     ) -> Result<Vec<PendingEntry>, StoreError>;
 
@@ -238,7 +248,8 @@ impl dyn View + '_ {
         if group.pending == 0 || id > group.top {
             return Ok(None);
         }
-        Ok(self.pending(group, id..=id, false, 1)?.pop())
+        let found = self.pending(group, id..=id, &Wanted::ALL, false, 1)?;
+        Ok(found.into_iter().next())
     }
 
     /// The id of the event with this number; `None` when there is none or it is deleted.

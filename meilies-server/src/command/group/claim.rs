@@ -6,10 +6,9 @@ use bytes::BytesMut;
 use meilies_protocol::{Delivered, EventId, NackMode, XAutoClaim, XClaim, XNack, writer};
 
 use super::entries::{Fields, is_deleted};
-use super::pending::collect;
 use super::{Editor, no_key_or_group};
 use crate::command::data::all;
-use crate::engine::{NOBODY, PendingEntry, StoreError, Transaction, Verdict, View};
+use crate::engine::{NOBODY, PendingEntry, StoreError, Transaction, Verdict, View, Wanted};
 
 /// Entries that XAUTOCLAIM looks at for each that it may take, as in Redis.
 const ATTEMPTS: u64 = 10;
@@ -129,13 +128,8 @@ pub(in crate::command) fn claim_idle(
     let attempts = request.count.saturating_mul(ATTEMPTS);
     let attempts = usize::try_from(attempts).unwrap_or(usize::MAX);
     let range = request.start..=EventId::MAX;
-    let looked_at = collect(
-        view,
-        &editor.group,
-        range,
-        attempts.saturating_add(1),
-        |_| true,
-    )?;
+    let most = attempts.saturating_add(1);
+    let looked_at = view.pending(&editor.group, range, &Wanted::ALL, false, most)?;
     // What is deleted is found out for each, and counts.
     let gone = is_deleted(view, &editor.stream, &looked_at)?;
     let (consumer, _) = editor.consumer(transaction, &request.consumer);

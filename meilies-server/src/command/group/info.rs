@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use meilies_protocol::{EventId, StreamName, Version, writer};
 
-use super::pending::{collect, collect_own};
+use super::pending::collect_own;
 use super::{lag, no_group};
 use crate::command::data::Scope;
-use crate::engine::{Consumer, Group, StoreError, StreamSummary, View};
+use crate::engine::{Consumer, Group, StoreError, StreamSummary, View, Wanted};
 
 const NO_SUCH_KEY: &str = "ERR no such key";
 
@@ -102,7 +102,7 @@ pub(in crate::command) fn full(
         number(out, "nacked-count", group.given_back());
         writer::bulk(out, b"pending");
         let everything = EventId::MIN..=EventId::MAX;
-        let pending = collect(view, &group, everything, most, |_| true)?;
+        let pending = view.pending(&group, everything, &Wanted::ALL, false, most)?;
         writer::array_header(out, pending.len());
         for entry in pending {
             writer::array_header(out, 4);

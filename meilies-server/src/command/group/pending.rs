@@ -5,10 +5,7 @@ use meilies_protocol::{EventId, PendingFilter, StreamName, writer};
 
 use super::no_key_or_group;
 use crate::command::data::Scope;
-use crate::engine::{Consumer, Group, PendingEntry, StoreError, View};
-
-/// Entries that are looked at at a time.
-const PAGE: usize = 1024;
+use crate::engine::{Consumer, Group, PendingEntry, StoreError, View, Wanted};
 
 pub(in crate::command) fn write(
     view: &dyn View,
@@ -42,8 +39,9 @@ fn summary(
     let ends = match group.pending {
         0 => (None, None),
         _ => (
-            view.pending(group, all.clone(), false, 1)?.pop(),
-            view.pending(group, all, true, 1)?.pop(),
+            view.pending(group, all.clone(), &Wanted::ALL, false, 1)?
+                .pop(),
+            view.pending(group, all, &Wanted::ALL, true, 1)?.pop(),
         ),
     };
     writer::array_header(out, 4);
@@ -82,15 +80,14 @@ fn list(
         return Ok(());
     }
     let now = view.now_ms();
-    let is_wanted = |entry: &PendingEntry| {
-        owner.is_none_or(|owner| owner.id == entry.consumer) && entry.is_idle(now, filter.idle_ms)
-    };
-    let wanted = usize::try_from(filter.count).unwrap_or(usize::MAX);
+    let wanted = owner.map_or(Wanted::ALL, |owner| Wanted::of(owner));
+    let wanted = wanted.idle_for(now, filter.idle_ms);
+    let count = usize::try_from(filter.count).unwrap_or(usize::MAX);
     let found = match owner {
         Some(owner) if owner.pending == 0 => Vec::new(),
         owner => {
             let from = owner.map_or(filter.from, |owner| owner.first.max(filter.from));
-            collect(view, group, from..=filter.to, wanted, is_wanted)?
+            view.pending(group, from..=filter.to, &wanted, false, count)?
         }
     };
     writer::array_header(out, found.len());
@@ -113,37 +110,6 @@ pub(super) fn write_idle(idle_ms: Option<u64>, out: &mut BytesMut) {
     }
 }
 
-/// At most so many entries that are wanted, in the order in which they are claimed.
-pub(super) fn longest_idle(
-    view: &dyn View,
-    group: &Group,
-    wanted: usize,
-    is_wanted: impl Fn(&PendingEntry) -> bool,
-) -> Result<Vec<PendingEntry>, StoreError> {
-    let mut found = Vec::new();
-    let mut from = EventId::MIN;
-    if group.pending == 0 || wanted == 0 {
-        return Ok(found);
-    }
-    loop {
-        let page = view.pending(group, from..=EventId::MAX, false, PAGE)?;
-        let last = page.last().filter(|_| page.len() >= PAGE);
-        let next = last.and_then(|last| last.id.next());
-        found.extend(page.into_iter().filter(&is_wanted));
-        if found.len() > wanted {
-            // No more are kept than may be given.
-            found.select_nth_unstable_by_key(wanted - 1, PendingEntry::turn);
-            found.truncate(wanted);
-        }
-        match next {
-            Some(next) => from = next,
-            None => break,
-        }
-    }
-    found.sort_unstable_by_key(PendingEntry::turn);
-    Ok(found)
-}
-
 /// At most so many entries of a range that are pending with a consumer.
 pub(super) fn collect_own(
     view: &dyn View,
@@ -155,32 +121,5 @@ pub(super) fn collect_own(
     let pending = usize::try_from(owner.pending).unwrap_or(usize::MAX);
     let (from, to) = ids.into_inner();
     let ids = from.max(owner.first)..=to;
-    let is_own = |entry: &PendingEntry| entry.consumer == owner.id;
-    collect(view, group, ids, wanted.min(pending), is_own)
-}
-
-/// At most so many entries of a range that are wanted.
-pub(super) fn collect(
-    view: &dyn View,
-    group: &Group,
-    ids: std::ops::RangeInclusive<EventId>,
-    wanted: usize,
-    is_wanted: impl Fn(&PendingEntry) -> bool,
-) -> Result<Vec<PendingEntry>, StoreError> {
-    let mut found = Vec::new();
-    let (mut from, to) = ids.into_inner();
-    while from <= to && found.len() < wanted {
-        let page = view.pending(group, from..=to, false, PAGE)?;
-        let last = page
-            .last()
-            .filter(|_| page.len() >= PAGE)
-            .map(|entry| entry.id);
-        let left = wanted - found.len();
-        found.extend(page.into_iter().filter(&is_wanted).take(left));
-        match last.and_then(EventId::next) {
-            Some(next) => from = next,
-            None => break,
-        }
-    }
-    Ok(found)
+    view.pending(group, ids, &Wanted::of(owner), false, wanted.min(pending))
 }

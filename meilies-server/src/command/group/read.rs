@@ -12,14 +12,14 @@ use tokio::time::Instant;
 
 use super::counts::Counts;
 use super::entries::{Before, Fields, Place};
-use super::pending::{collect_own, longest_idle};
+use super::pending::collect_own;
 use super::{Editor, READING, no_key_or_group};
 use crate::command::data::{Scope, all, finish};
 use crate::command::stream::range::{Part, check_size};
 use crate::command::stream::read::{blocked, look_async, write_header, write_stream};
 use crate::command::{Flow, Next};
 use crate::context::Context;
-use crate::engine::{Operation, PendingEntry, StoreError, Transaction, Verdict, View};
+use crate::engine::{Operation, PendingEntry, StoreError, Transaction, Verdict, View, Wanted};
 use crate::event_log::{EventLog, Place as Turn, Waiter};
 use crate::session::Session;
 
@@ -259,9 +259,8 @@ fn claim(
     let now = transaction.now_ms();
     let view: &dyn View = transaction;
     let most = usize::try_from(wanted).unwrap_or(usize::MAX);
-    let idle = longest_idle(view, &editor.group, most, |entry| {
-        entry.is_idle(now, min_idle_ms)
-    })?;
+    let idle = Wanted::ALL.idle_for(now, min_idle_ms);
+    let idle = view.first_in_turn(&editor.group, &idle, most)?;
     let places = part.fields.load(view, &editor.stream, &idle)?;
     let mut claimed = Vec::new();
     for (entry, place) in idle.into_iter().zip(places) {
@@ -508,7 +507,7 @@ fn has_any(view: &dyn View, request: &XReadGroup, place: &Turn) -> Result<Seen, 
         let Some(min_idle_ms) = request.claim_ms else {
             continue;
         };
-        let next = longest_idle(view, &editor.group, 1, |_| true)?.pop();
+        let next = view.first_in_turn(&editor.group, &Wanted::ALL, 1)?.pop();
         let idle_ms = next.map(|entry| entry.idle_ms(now).unwrap_or(min_idle_ms));
         match idle_ms.map(|idle| min_idle_ms.saturating_sub(idle)) {
             Some(0) => return Ok(Seen::Something),

@@ -22,8 +22,9 @@ use crate::engine::{Access, Found, Group, Producer, Run, StoreError, StreamSumma
 
 /// Bytes of events that are read ahead for a command.
 const READ_BYTES: usize = 256 * 1024;
-/// Blocks of pending entries that are read ahead for a command, the first time; each time after
-/// that twice as many, so that one which looks at all of them does not begin anew for every few.
+/// Blocks of pending entries that are read ahead for a command; twice as many each time that it
+/// goes on where they ended, so that one which looks at all of them does not begin anew for every
+/// few.
 const BLOCKS: usize = 16;
 /// How often that doubles.
 const DOUBLINGS_MAX: u32 = 12;
@@ -63,6 +64,8 @@ pub(super) enum Need {
         id: EventId,
         reverse: bool,
     },
+    /// The zones of a group, which has about so many pending entries.
+    Zones { group: u64, pending: u64 },
 }
 
 /// See the module.
@@ -84,7 +87,9 @@ pub(super) struct Facts {
     producers_of: HashMap<u64, Vec<(u128, Arc<Producer>)>>,
     /// By group and where they begin.
     blocks: BTreeMap<(u64, EventId), Block>,
-    /// How often blocks were read.
+    /// What follows the blocks that were read last: a group and an id.
+    blocks_end: Option<(u64, EventId)>,
+    /// How often blocks were read that follow those read before.
     block_reads: u32,
     needs: RefCell<Vec<Need>>,
 }
@@ -201,8 +206,6 @@ impl Facts {
     /// Reads what is missing. Waits for the disk.
     pub(super) fn load(&mut self, shared: &Shared) -> Result<(), StoreError> {
         let mut finder = Finder::default();
-        let blocks_ahead = BLOCKS << self.block_reads.min(DOUBLINGS_MAX);
-        let mut reads_blocks = false;
         // Operations that run together may need the same.
         let mut met = HashSet::new();
         for need in self.needs.take() {
@@ -253,18 +256,39 @@ impl Facts {
                 }
                 Need::Pending { group, id, reverse } => {
                     self.renew(shared);
-                    if self.block(group, id, self.thaws).is_some() {
-                        continue;
-                    }
-                    reads_blocks = true;
-                    let blocks = shared.index.blocks(group, id, reverse, blocks_ahead);
-                    for block in blocks.map_err(index_failed)? {
-                        self.blocks.insert((group, block.start), block);
-                    }
+                    self.load_blocks(shared, group, id, reverse)?;
                 }
+                Need::Zones { group, pending } => shared.load_zones(group, pending)?,
             }
         }
-        self.block_reads += u32::from(reads_blocks);
+        Ok(())
+    }
+
+    fn load_blocks(
+        &mut self,
+        shared: &Shared,
+        group: u64,
+        id: EventId,
+        reverse: bool,
+    ) -> Result<(), StoreError> {
+        if self.block(group, id, self.thaws).is_some() {
+            return Ok(());
+        }
+        let goes_on = self.blocks_end == Some((group, id));
+        self.block_reads = match goes_on {
+            true => (self.block_reads + 1).min(DOUBLINGS_MAX),
+            false => 0,
+        };
+        let limit = BLOCKS << self.block_reads;
+        let blocks = shared.index.blocks(group, id, reverse, limit);
+        for block in blocks.map_err(index_failed)? {
+            let next = match reverse {
+                true => block.start.previous(),
+                false => block.end,
+            };
+            self.blocks_end = next.map(|id| (group, id));
+            self.blocks.insert((group, block.start), block);
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What is visible: one consistent state that a commit changes at once and every read is cut at.
 //!
 //! Lock order: [`Live`] is behind one lock which is held for memory work only, never across I/O;
-//! no other lock is taken while it is held.
+//! no other lock is taken while it is held but that of a group's zones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -15,6 +15,7 @@ use super::index::Checkpoint;
 use super::log::{CommitPlace, Location};
 use super::pending::{Pending, PendingStream};
 use super::recent::Recent;
+use super::zones::{Divided, Zones};
 use crate::engine::batch::Batch;
 use crate::engine::{DeletedNumbers, Group, Producer, StreamSummary};
 
@@ -34,6 +35,8 @@ pub(super) struct Live {
     /// Deleted numbers of streams that have any: all of those that changed since the index was
     /// written, and of others that were looked at.
     pub(super) deleted: HashMap<u64, Arc<DeletedNumbers>>,
+    /// Where pending entries of large groups may lie.
+    pub(super) zones: Zones,
     /// How often what a checkpoint wrote was dropped from here.
     pub(super) thaws: u64,
     /// The index holds nothing of streams with this id and higher ones.
@@ -143,6 +146,7 @@ impl Live {
             frozen: None,
             recent: Recent::new(recent_bytes_max),
             deleted: HashMap::new(),
+            zones: Zones::default(),
             thaws: 0,
             indexed_streams: end.next_stream_id,
         }
@@ -161,6 +165,13 @@ impl Live {
             self.pending.stream_changed(&change.row);
         }
         for change in changes.groups {
+            for id in &change.gone {
+                self.zones.forget(*id);
+            }
+            if let Some(group) = &change.group {
+                let entries = change.entries.values().flatten();
+                self.zones.note(group.id, entries);
+            }
             self.pending.group_changed(change);
         }
         self.pending.keys.extend(changes.keys);
@@ -219,6 +230,24 @@ impl Live {
             });
         }
         self.frozen.clone()
+    }
+
+    /// Keeps zones for a group: what is not in the index is told from this moment on.
+    pub(super) fn begin_zones(&mut self, group: u64, size: usize) {
+        if self.zones.has(group) {
+            return;
+        }
+        let range = (group, EventId::MIN)..=(group, EventId::MAX);
+        let changed = self.layers().map(|layer| {
+            let mut changed = Divided::new(size);
+            let entries = layer.entries.range(range.clone());
+            for entry in entries.filter_map(|(_, entry)| entry.as_ref()) {
+                changed.push(entry);
+            }
+            changed
+        });
+        let changed = changed.collect();
+        self.zones.begin(group, changed, size);
     }
 
     /// Whether anything is not in the index yet.

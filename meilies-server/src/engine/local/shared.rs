@@ -19,6 +19,7 @@ use super::index::{DamageRow, Index, IndexError};
 use super::live::{CommitChanges, Known, Live};
 use super::log::{Log, Segment};
 use super::reader::ResumePlaces;
+use super::zones;
 use crate::engine::{Access, Sightings, StoreError, StreamSummary, SyncWatch, TOUCHED_MAX};
 
 /// Names kept for readers of all streams.
@@ -308,6 +309,17 @@ impl Shared {
                 return Ok(());
             }
         }
+    }
+
+    /// Brings the zones of a group, which has about so many pending entries, into memory. Reads all
+    /// of them.
+    pub(super) fn load_zones(&self, group: u64, pending: u64) -> Result<(), StoreError> {
+        let size = zones::size(pending);
+        self.live_mut().begin_zones(group, size);
+        // What changes meanwhile is told by commits.
+        let indexed = self.index.zones(group, size).map_err(index_failed)?;
+        self.live_mut().zones.complete(group, indexed);
+        Ok(())
     }
 
     /// The name of a stream, for readers of all streams. May read the index.

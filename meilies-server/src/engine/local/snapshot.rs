@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 use meilies_protocol::{EventId, StreamName};
@@ -13,11 +13,17 @@ use super::facts::{Facts, Need};
 use super::live::{Known, Live};
 use super::pages;
 use super::shared::Shared;
+use super::zones::{GroupZones, ZONED_ENTRIES_MIN};
 use crate::engine::keys::hash;
 use crate::engine::{
     Access, DeletedNumbers, Found, Group, Look, NameWatch, PendingEntry, Producer, Run, Sightings,
-    StoreError, StreamSummary, StreamsPage, View,
+    StoreError, StreamSummary, StreamsPage, View, Wanted,
 };
+
+/// Blocks of pending entries that are looked at for wanted ones before their zones are made.
+const BLOCKS_IN_A_ROW: usize = 32;
+/// Zones that are read in one go for those whose turn comes first.
+const ZONES_AHEAD: usize = 32;
 
 /// The visible state, which does not change meanwhile, and what was read for it from the disk.
 #[derive(Debug)]
@@ -65,6 +71,70 @@ impl<'a> Snapshot<'a> {
     fn changed_entry(&self, group_id: u64, id: EventId) -> Option<Option<PendingEntry>> {
         let mut layers = self.live.layers();
         layers.find_map(|layer| layer.entries.get(&(group_id, id)).copied())
+    }
+
+    /// The zones of a group.
+    fn zones(&self, group: &Group) -> Result<MutexGuard<'_, GroupZones>, StoreError> {
+        let (group, pending) = (group.id, group.pending);
+        match self.live.zones.of(group) {
+            Some(zones) => Ok(zones),
+            None => self.facts.need(Need::Zones { group, pending }),
+        }
+    }
+
+    /// As `first_in_turn`, of those entries whose ids are asked for.
+    pub(super) fn first_in_turn_where(
+        &self,
+        group: &Group,
+        wanted: &Wanted,
+        limit: usize,
+        is_asked_for: impl Fn(EventId) -> bool,
+    ) -> Result<Vec<PendingEntry>, StoreError> {
+        let mut first = BTreeMap::new();
+        let mut add = |entries: Vec<PendingEntry>| {
+            for entry in entries {
+                if wanted.admits(&entry) && is_asked_for(entry.id) {
+                    first.insert(entry.turn(), entry);
+                }
+                if first.len() > limit {
+                    first.pop_last();
+                }
+            }
+            first
+                .last_key_value()
+                .map(|(turn, _)| *turn)
+                .filter(|_| first.len() >= limit)
+        };
+        if group.pending < ZONED_ENTRIES_MIN {
+            let all = EventId::MIN..=EventId::MAX;
+            add(self.pending(group, all, &Wanted::ALL, false, usize::MAX)?);
+            return Ok(first.into_values().collect());
+        }
+        let (mut zone, mut last, mut missing) = (None, None, 0);
+        loop {
+            let next = self.zones(group)?.next(zone);
+            let Some(place) = next.filter(|place| place.is_due(wanted)) else {
+                break;
+            };
+            if last.is_some_and(|last| last < place.first_turn()) {
+                break;
+            }
+            zone = next;
+            let ids = place.start..=place.end;
+            match self.pending(group, ids, &Wanted::ALL, false, usize::MAX) {
+                Ok(entries) => {
+                    self.zones(group)?.settle(place, &entries);
+                    last = add(entries);
+                }
+                // What else may be needed is read in the same go.
+                Err(StoreError::WouldBlock) if missing < ZONES_AHEAD => missing += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        match missing {
+            0 => Ok(first.into_values().collect()),
+            _ => Err(StoreError::WouldBlock),
+        }
     }
 
     /// All producers of a stream, by what stands for their names.
@@ -231,18 +301,29 @@ impl View for Snapshot<'_> {
         &self,
         group: &Group,
         ids: RangeInclusive<EventId>,
+        wanted: &Wanted,
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<PendingEntry>, StoreError> {
         let mut found = Vec::new();
         let (mut low, mut high) = ids.into_inner();
+        let mut blocks = 0;
         while low <= high && found.len() < limit {
             if low == high
                 && let Some(known) = self.changed_entry(group.id, low)
             {
-                found.extend(known);
+                found.extend(known.filter(|entry| wanted.admits(entry)));
                 break;
             }
+            // Who finds little of what is wanted goes on where there may be any.
+            let is_rare = blocks >= BLOCKS_IN_A_ROW && *wanted != Wanted::ALL;
+            if is_rare && !reverse && group.pending >= ZONED_ENTRIES_MIN {
+                match self.zones(group)?.next_wanted(low, wanted) {
+                    Some(next) if next <= high => low = next,
+                    _ => break,
+                }
+            }
+            blocks += 1;
             let at = if reverse { high } else { low };
             let Some(block) = self.facts.block(group.id, at, self.live.thaws) else {
                 let (group, id) = (group.id, at);
@@ -266,10 +347,12 @@ impl View for Snapshot<'_> {
             if reverse {
                 let layers = changed.map(|layer| layer.rev().map(reversed));
                 let merged = newest(layers, within.rev().map(reversed));
-                found.extend(merged.filter_map(|(_, entry)| entry).take(left));
+                let entries = merged.filter_map(|(_, entry)| entry);
+                found.extend(entries.filter(|entry| wanted.admits(entry)).take(left));
             } else {
                 let merged = newest(changed, within);
-                found.extend(merged.filter_map(|(_, entry)| entry).take(left));
+                let entries = merged.filter_map(|(_, entry)| entry);
+                found.extend(entries.filter(|entry| wanted.admits(entry)).take(left));
             }
             let next = match reverse {
                 true => from.previous().map(|id| high = id),
@@ -280,6 +363,15 @@ impl View for Snapshot<'_> {
             }
         }
         Ok(found)
+    }
+
+    fn first_in_turn(
+        &self,
+        group: &Group,
+        wanted: &Wanted,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, StoreError> {
+        self.first_in_turn_where(group, wanted, limit, |_| true)
     }
 
     fn producer(&self, stream: &StreamSummary, name: &[u8]) -> Result<Arc<Producer>, StoreError> {

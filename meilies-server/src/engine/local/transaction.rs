@@ -19,7 +19,7 @@ use crate::engine::keys::hash;
 use crate::engine::{
     Appended, DeletedNumbers, Found, Group, NameWatch, Operation, PendingEntry, Producer,
     Producing, Refusal, Run, Sightings, StoreError, StreamSummary, StreamsPage, Transaction,
-    Verdict, View, Write, WriteKey, WriteOutcome,
+    Verdict, View, Wanted, Write, WriteKey, WriteOutcome,
 };
 
 /// Operations that run one after the other, and what was read for them so far.
@@ -323,22 +323,26 @@ impl View for LocalTransaction<'_> {
         &self,
         group: &Group,
         ids: RangeInclusive<EventId>,
+        wanted: &Wanted,
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<PendingEntry>, StoreError> {
         let (low, high) = (*ids.start(), *ids.end());
         if low > high || !self.assembly.has_pending(group.id) {
-            return self.base.pending(group, ids, reverse, limit);
+            return self.base.pending(group, ids, wanted, reverse, limit);
         }
         let changed: BTreeMap<_, _> = self.assembly.pending(group.id, low, high).collect();
         if low == high
             && let Some(known) = changed.get(&low)
         {
-            return Ok(known.iter().copied().collect());
+            let known = known.iter().filter(|entry| wanted.admits(entry));
+            return Ok(known.copied().collect());
         }
         // As many as the commit may take out of them.
         let limit_before = limit.saturating_add(changed.len());
-        let before = self.base.pending(group, ids, reverse, limit_before)?;
+        let before = self
+            .base
+            .pending(group, ids, wanted, reverse, limit_before)?;
         let last = before
             .last()
             .filter(|_| before.len() >= limit_before)
@@ -350,10 +354,31 @@ impl View for LocalTransaction<'_> {
             false => last.is_none_or(|last| *id <= last),
         }));
         let entries = entries.into_values().flatten();
+        let entries = entries.filter(|entry| wanted.admits(entry));
         Ok(match reverse {
             true => entries.rev().take(limit).collect(),
             false => entries.take(limit).collect(),
         })
+    }
+
+    fn first_in_turn(
+        &self,
+        group: &Group,
+        wanted: &Wanted,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, StoreError> {
+        let is_unchanged = |id| self.assembly.pending(group.id, id, id).next().is_none();
+        let before = self
+            .base
+            .first_in_turn_where(group, wanted, limit, is_unchanged)?;
+        let all = (EventId::MIN, EventId::MAX);
+        let changed = self.assembly.pending(group.id, all.0, all.1);
+        let changed = changed.filter_map(|(_, entry)| entry);
+        let changed = changed.filter(|entry| wanted.admits(entry));
+        let mut first: Vec<PendingEntry> = before.into_iter().chain(changed).collect();
+        first.sort_unstable_by_key(PendingEntry::turn);
+        first.truncate(limit);
+        Ok(first)
     }
 
     fn producer(&self, stream: &StreamSummary, name: &[u8]) -> Result<Arc<Producer>, StoreError> {

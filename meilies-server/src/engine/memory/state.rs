@@ -15,8 +15,8 @@ use crate::engine::batch::{Batch, BatchHead, BodyWriter};
 use crate::engine::keys::StoredKey;
 use crate::engine::{
     Appended, DeletedNumbers, Found, Group, NameWatch, PendingEntry, Producer, Producing, Refusal,
-    Run, Sightings, StoreError, StreamSummary, StreamsPage, Transaction, View, Write, WriteKey,
-    WriteOutcome,
+    Run, Sightings, StoreError, StreamSummary, StreamsPage, Transaction, View, Wanted, Write,
+    WriteKey, WriteOutcome,
 };
 
 /// See the module.
@@ -293,6 +293,7 @@ impl View for State {
         &self,
         group: &Group,
         ids: RangeInclusive<EventId>,
+        wanted: &Wanted,
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<PendingEntry>, StoreError> {
@@ -301,10 +302,25 @@ impl View for State {
         }
         let range = (group.id, *ids.start())..=(group.id, *ids.end());
         let entries = self.pending.range(range).map(|(_, entry)| *entry);
+        let entries = entries.filter(|entry| wanted.admits(entry));
         Ok(match reverse {
             true => entries.rev().take(limit).collect(),
             false => entries.take(limit).collect(),
         })
+    }
+
+    /// Sorted at each question.
+    fn first_in_turn(
+        &self,
+        group: &Group,
+        wanted: &Wanted,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, StoreError> {
+        let all = EventId::MIN..=EventId::MAX;
+        let mut entries = self.pending(group, all, wanted, false, usize::MAX)?;
+        entries.sort_by_key(PendingEntry::turn);
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// Found among all events ever added.

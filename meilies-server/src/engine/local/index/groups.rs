@@ -13,6 +13,7 @@ use super::{Index, IndexError, id_key};
 use crate::engine::local::group_entries::{decode_block, decode_row, encode_block, encode_row};
 use crate::engine::local::index::Checkpoint;
 use crate::engine::local::pending::Pending;
+use crate::engine::local::zones::Divided;
 use crate::engine::{Group, PendingEntry};
 
 /// Entries of a block.
@@ -92,6 +93,22 @@ impl Index {
             end,
             entries: decode_block(&value).ok_or(IndexError::Malformed("pending"))?,
         })
+    }
+
+    /// All that is pending in a group, divided into zones of so many entries.
+    pub(in crate::engine::local) fn zones(
+        &self,
+        group_id: u64,
+        size: usize,
+    ) -> Result<Divided, IndexError> {
+        let mut zones = Divided::new(size);
+        for block in self.pending.scan_prefix(group_id.to_be_bytes()) {
+            let entries = decode_block(&block?.1).ok_or(IndexError::Malformed("pending"))?;
+            for entry in &entries {
+                zones.push(entry);
+            }
+        }
+        Ok(zones)
     }
 
     /// Brings groups and what is pending in them up to date.
