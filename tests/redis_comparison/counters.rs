@@ -47,10 +47,25 @@ fn keys(command: &Command) -> Vec<&[u8]> {
     if begins(command, &["XINFO", "GROUPS"]) && command.len() == 3 {
         return vec![&command[2]];
     }
+    if entries_added(command).is_some() {
+        return vec![&command[1]];
+    }
     match entries_read(command) {
         Some(_) => vec![&command[2]],
         None => streams_read(command),
     }
+}
+
+/// How many entries a command says that were ever added to a stream.
+pub(crate) fn entries_added(command: &Command) -> Option<i64> {
+    if !begins(command, &["XSETID"]) {
+        return None;
+    }
+    let at = command
+        .iter()
+        .rposition(|word| is_word(word, "ENTRIESADDED"))?;
+    let added = std::str::from_utf8(command.get(at + 1)?).ok()?;
+    added.parse().ok()
 }
 
 /// How many entries a command says that a group has read.
@@ -95,7 +110,8 @@ pub(crate) fn consumers(command: &Command) -> Vec<Command> {
 /// The groups of this command whose entries read are counted otherwise from here on: those that
 /// stand before the first entry, or before a deleted one, while their count is known. 7.0 counts
 /// on; later versions begin anew from the entry's place. And those that are said to have read more
-/// entries than were ever added: 7.0 believes it, 8.6 takes all of them to be read.
+/// entries than were ever added, or come to that: 7.0 believes it, later versions (8.6, 8.8) take all
+/// of them to be read.
 pub(crate) fn groups_behind(command: &Command, streams: &[Stream]) -> Vec<(Vec<u8>, Vec<u8>)> {
     if let Some(read) = entries_read(command) {
         let added = streams.first().map_or(0, |stream| stream.added);
@@ -105,6 +121,14 @@ pub(crate) fn groups_behind(command: &Command, streams: &[Stream]) -> Vec<(Vec<u
             .into_iter()
             .collect();
     }
+    if let Some(added) = entries_added(command) {
+        let beyond = |group: &&Group| group.read.is_some_and(|read| read > added);
+        let groups = streams.iter().flat_map(|stream| {
+            let beyond = stream.groups.iter().filter(beyond);
+            beyond.map(|group| (stream.key.clone(), group.name.clone()))
+        });
+        return groups.collect();
+    }
     if !begins(command, &["XREADGROUP", "GROUP"]) || command.len() < 3 {
         return Vec::new();
     }
@@ -112,7 +136,9 @@ pub(crate) fn groups_behind(command: &Command, streams: &[Stream]) -> Vec<(Vec<u
         stream.groups.iter().any(|group| {
             let is_behind = group.delivered < stream.first;
             let has_deleted = stream.deleted != (0, 0) && stream.deleted >= group.delivered;
-            group.name == command[2] && group.read.is_some() && (is_behind || has_deleted)
+            let is_at_the_end = group.read == Some(stream.added);
+            let differs = is_behind || has_deleted || is_at_the_end;
+            group.name == command[2] && group.read.is_some() && differs
         })
     };
     streams

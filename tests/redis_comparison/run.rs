@@ -324,7 +324,8 @@ fn batch(operations: &[Operation], count_max: usize) -> usize {
                 command,
             } if *connection == first => {
                 let touches = ["XREADGROUP", "XCLAIM", "XAUTOCLAIM"];
-                let sets_counter = counters::entries_read(command).is_some();
+                let sets_counter = counters::entries_read(command).is_some()
+                    || counters::entries_added(command).is_some();
                 if sets_counter || touches.iter().any(|name| begins(command, &[name])) {
                     return index + 1;
                 }

@@ -12,7 +12,7 @@ pub(crate) mod read;
 
 use super::data::{Scope, all};
 use super::{group, refusal};
-use crate::engine::{Refusal, StoreError, StreamSummary, Transaction, Verdict, View};
+use crate::engine::{Group, Refusal, StoreError, StreamSummary, Transaction, Verdict, View};
 
 /// Nodes that one approximate trim takes when it is not told, as in Redis.
 const TRIM_NODES_DEFAULT: u64 = 100;
@@ -193,10 +193,34 @@ pub(super) fn set_id(
     let max_deleted = request.max_deleted.filter(|id| *id > EventId::MIN);
     let max_deleted = max_deleted.unwrap_or(stream.max_deleted_id);
     match transaction.set_ids(&request.key, request.id, surplus, max_deleted)? {
-        Ok(()) => writer::simple(out, "OK"),
+        Ok(()) => {
+            if let Some(added) = request.entries_added {
+                limit_entries_read(transaction, &stream, added)?;
+            }
+            writer::simple(out, "OK");
+        }
         Err(refused) => writer::error(out, &refusal(&refused)),
     }
     Ok(Verdict::Commit)
+}
+
+/// No group has read more than was ever added.
+fn limit_entries_read(
+    transaction: &mut dyn Transaction,
+    stream: &StreamSummary,
+    added: u64,
+) -> Result<(), StoreError> {
+    for group in transaction.groups(stream)? {
+        if group.entries_read.is_some_and(|read| read > added) {
+            let entries_read = Some(added);
+            let group = Group {
+                entries_read,
+                ..(*group).clone()
+            };
+            transaction.put_group(stream, group)?;
+        }
+    }
+    Ok(())
 }
 
 fn why_not(

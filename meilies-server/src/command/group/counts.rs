@@ -64,7 +64,10 @@ impl Counts {
     pub(super) fn read(&self, read: Option<u64>, from: EventId, to: EventId) -> Option<u64> {
         let is_inside = self.first.is_some_and(|first| from >= first);
         match read {
-            Some(read) if is_inside && !self.has_deleted_from(from) => Some(read + 1),
+            Some(read) if is_inside && !self.has_deleted_from(from) => {
+                // It may have been set to more than it had read.
+                Some((read + 1).min(self.added))
+            }
             _ => self.estimate(to),
         }
     }
@@ -85,7 +88,6 @@ impl Counts {
             Some(read) if !self.has_deleted_from(group.last_id) => Some(read),
             _ => self.estimate(group.last_id),
         };
-        // More may be said to be read than was ever added.
         read.map(|read| signed(self.added.wrapping_sub(read)))
     }
 }
