@@ -29,8 +29,8 @@ pub use subscriptions::Subscriptions;
 pub(crate) use waiting::Waiter;
 
 use crate::engine::{Access, Engine, ReadOutcome, ReadRequest, StoreError};
-pub(crate) use turns::Place;
 use turns::Turns;
+pub(crate) use turns::{Line, Place, What};
 pub use watchers::Moment;
 use watchers::Watchers;
 
@@ -99,20 +99,29 @@ impl EventLog {
         Moment { visible, touches }
     }
 
-    /// Stands in line with all who read for this group of these streams.
+    /// Stands in line with all who read for this group of these streams; if it is to claim what has
+    /// been idle for so long, with those who do the same, too.
     pub(crate) fn stand_in_line(
         &self,
         streams: &[StreamName],
         group: &Bytes,
+        claim_ms: Option<u64>,
         inbox: &Arc<Inbox>,
     ) -> Place {
         let names: BTreeSet<&StreamName> = streams.iter().collect();
-        let lines = names.into_iter().map(|name| (name.clone(), group.clone()));
+        let lines = names.into_iter().flat_map(|name| {
+            let what = [Some(What::New), claim_ms.map(What::Idle)];
+            what.into_iter().flatten().map(|what| Line {
+                stream: name.clone(),
+                group: group.clone(),
+                what,
+            })
+        });
         self.shared.turns.join(lines.collect(), inbox)
     }
 
-    /// The groups of a stream for which someone waits.
-    pub(crate) fn waited_for(&self, stream: &StreamName) -> Vec<Bytes> {
+    /// The lines for groups of a stream in which someone waits.
+    pub(crate) fn waited_for(&self, stream: &StreamName) -> Vec<Line> {
         self.shared.turns.waited_for(stream)
     }
 

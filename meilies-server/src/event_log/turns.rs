@@ -1,7 +1,8 @@
 //! Who waits for the same group of a stream waits in line: the first is woken, and takes what it
 //! wants; when it leaves, the next one looks whether anything is left. So an event wakes one of ten
-//! thousand, and they are served in the order in which they came. Who looks at a group after an
-//! event came lets those who wait for it take that first.
+//! thousand, and they are served in the order in which they came. Who waits for what others leave
+//! idle, too, stands in a second line with those who wait for as long. Who looks at a group after
+//! something came lets those who wait for it take that first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +15,22 @@ use tokio::sync::futures::Notified;
 
 use super::inbox::{BLOCKED, Inbox};
 
-/// What one waits for: a group of a stream.
-type Line = (StreamName, Bytes);
+/// What one waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Line {
+    pub(crate) stream: StreamName,
+    pub(crate) group: Bytes,
+    pub(crate) what: What,
+}
+
+/// What of a group one waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum What {
+    /// Events that were not delivered yet.
+    New,
+    /// What is pending and has been idle for so many ms.
+    Idle(u64),
+}
 
 /// All lines.
 #[derive(Debug, Default)]
@@ -56,11 +71,11 @@ impl Turns {
         }
     }
 
-    /// The groups of a stream for which someone stands in line.
-    pub(super) fn waited_for(&self, stream: &StreamName) -> Vec<Bytes> {
+    /// The lines for groups of a stream in which someone stands.
+    pub(super) fn waited_for(&self, stream: &StreamName) -> Vec<Line> {
         let all = self.lock();
-        let lines = all.keys().filter(|(name, _)| name == stream);
-        lines.map(|(_, group)| group.clone()).collect()
+        let lines = all.keys().filter(|line| line.stream == *stream);
+        lines.cloned().collect()
     }
 
     /// Resolves when someone leaves a line after this was called.
@@ -74,10 +89,25 @@ impl Turns {
 }
 
 impl Place {
-    /// Whether it is this one's turn in the line for a stream.
+    /// Whether it is this one's turn to get new events of a stream.
     pub(crate) fn is_first(&self, stream: &StreamName) -> bool {
+        self.is_first_in(stream, |what| *what == What::New)
+    }
+
+    /// Whether it is this one's turn to look for what is idle in a stream.
+    pub(crate) fn is_first_to_claim(&self, stream: &StreamName) -> bool {
+        self.is_first_in(stream, |what| matches!(what, What::Idle(_)))
+    }
+
+    /// Whether it is this one's turn to look at a stream for any reason.
+    pub(super) fn is_first_in_any(&self, stream: &StreamName) -> bool {
+        self.is_first_in(stream, |_| true)
+    }
+
+    fn is_first_in(&self, stream: &StreamName, is_meant: impl Fn(&What) -> bool) -> bool {
         let all = self.turns.lock();
-        let mut own = self.lines.iter().filter(|(name, _)| name == stream);
+        let own = self.lines.iter();
+        let mut own = own.filter(|line| line.stream == *stream && is_meant(&line.what));
         own.any(|line| {
             let first = all.get(line).and_then(VecDeque::front);
             first.is_some_and(|(number, _)| *number == self.number)
@@ -123,7 +153,11 @@ mod tests {
     fn the_next_comes_when_the_first_leaves() {
         let turns = Arc::new(Turns::default());
         let stream = StreamName::parse(Bytes::from_static(b"s")).unwrap();
-        let line = vec![(stream.clone(), Bytes::from_static(b"g"))];
+        let line = vec![Line {
+            stream: stream.clone(),
+            group: Bytes::from_static(b"g"),
+            what: What::New,
+        }];
         let inboxes = [(); 3].map(|()| Arc::new(Inbox::default()));
         let [first, second, third] = [0, 1, 2].map(|at| turns.join(line.clone(), &inboxes[at]));
         inboxes[2].block();
@@ -136,5 +170,30 @@ mod tests {
         assert!(inboxes[2].poll_unblocked().is_ready());
         drop(third);
         assert!(turns.lock().is_empty());
+    }
+
+    #[test]
+    fn who_claims_stands_in_two_lines() {
+        let turns = Arc::new(Turns::default());
+        let stream = StreamName::parse(Bytes::from_static(b"s")).unwrap();
+        let line = |what| Line {
+            stream: stream.clone(),
+            group: Bytes::from_static(b"g"),
+            what,
+        };
+        let inbox = Arc::new(Inbox::default());
+        let reader = turns.join(vec![line(What::New)], &inbox);
+        let claims = |idle_ms| vec![line(What::New), line(What::Idle(idle_ms))];
+        let claimants = [10, 10, 20].map(|idle_ms| turns.join(claims(idle_ms), &inbox));
+        assert!(reader.is_first(&stream) && !reader.is_first_to_claim(&stream));
+        assert!(!claimants[0].is_first(&stream) && claimants[0].is_first_in_any(&stream));
+        assert_eq!(
+            claimants
+                .each_ref()
+                .map(|place| place.is_first_to_claim(&stream)),
+            [true, false, true]
+        );
+        assert!(!claimants[1].is_first_in_any(&stream));
+        assert_eq!(turns.waited_for(&stream).len(), 3);
     }
 }

@@ -58,7 +58,7 @@ impl Waiter {
         let watchers = &self.log.shared.watchers;
         for (source, token) in &mut self.sources {
             if let (ReadSource::Stream(name), Some(place)) = (&*source, &self.place)
-                && !place.is_first(name)
+                && !place.is_first_in_any(name)
             {
                 continue;
             }

@@ -20,7 +20,7 @@ use crate::command::stream::read::{blocked, look_async, write_header, write_stre
 use crate::command::{Flow, Next};
 use crate::context::Context;
 use crate::engine::{Operation, PendingEntry, StoreError, Transaction, Verdict, View, Wanted};
-use crate::event_log::{EventLog, Place as Turn, Waiter};
+use crate::event_log::{EventLog, Line, Place as Turn, Waiter, What};
 use crate::session::Session;
 
 /// An event, by its id and where its fields lie; nowhere where it is deleted.
@@ -380,7 +380,7 @@ impl Waits {
         let streams = names(&request);
         let inbox = session.client.inbox();
         let log = &context.event_log;
-        let place = log.stand_in_line(&streams, &request.group, inbox);
+        let place = log.stand_in_line(&streams, &request.group, request.claim_ms, inbox);
         Waits {
             request,
             place: Arc::new(place),
@@ -489,7 +489,7 @@ enum Seen {
 }
 
 /// Whether there is an answer: in a line where it is first an event that was not delivered yet, or
-/// no group any more; anywhere something that may be claimed.
+/// no group any more, or something that may be claimed.
 fn has_any(view: &dyn View, request: &XReadGroup, place: &Turn) -> Result<Seen, StoreError> {
     let now = view.now_ms();
     let mut due_ms: Option<u64> = None;
@@ -504,7 +504,8 @@ fn has_any(view: &dyn View, request: &XReadGroup, place: &Turn) -> Result<Seen, 
         if is_first && has_undelivered(view, &editor)? {
             return Ok(Seen::Something);
         }
-        let Some(min_idle_ms) = request.claim_ms else {
+        let claims = request.claim_ms.filter(|_| place.is_first_to_claim(key));
+        let Some(min_idle_ms) = claims else {
             continue;
         };
         let next = view.first_in_turn(&editor.group, &Wanted::ALL, 1)?.pop();
@@ -534,9 +535,8 @@ pub(in crate::command) async fn let_readers_go_first(log: EventLog, key: StreamN
     let served = async {
         loop {
             let left = log.reader_left();
-            let groups = log.waited_for(&key);
-            let key = key.clone();
-            let due = look_async(&log, move |view| is_any_due(view, &key, &groups)).await;
+            let lines = log.waited_for(&key);
+            let due = look_async(&log, move |view| is_any_due(view, &lines)).await;
             // What cannot be looked at is told to who asked.
             match due {
                 Ok(true) => left.await,
@@ -548,11 +548,19 @@ pub(in crate::command) async fn let_readers_go_first(log: EventLog, key: StreamN
     let _in_time = tokio::time::timeout(READERS_FIRST_MAX, served).await;
 }
 
-fn is_any_due(view: &dyn View, key: &StreamName, groups: &[Bytes]) -> Result<bool, StoreError> {
-    for group in groups {
-        if let Some(editor) = Editor::find(view, key, group)?
-            && has_undelivered(view, &editor)?
-        {
+fn is_any_due(view: &dyn View, lines: &[Line]) -> Result<bool, StoreError> {
+    for line in lines {
+        let Some(editor) = Editor::find(view, &line.stream, &line.group)? else {
+            continue;
+        };
+        let is_due = match line.what {
+            What::New => has_undelivered(view, &editor)?,
+            What::Idle(min_idle_ms) => {
+                let idle = Wanted::ALL.idle_for(view.now_ms(), min_idle_ms);
+                !view.first_in_turn(&editor.group, &idle, 1)?.is_empty()
+            }
+        };
+        if is_due {
             return Ok(true);
         }
     }
