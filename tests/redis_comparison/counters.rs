@@ -107,45 +107,55 @@ pub(crate) fn consumers(command: &Command) -> Vec<Command> {
         .collect()
 }
 
+/// A group whose entries read are counted otherwise from a command on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Behind {
+    pub(crate) key: Vec<u8>,
+    pub(crate) group: Vec<u8>,
+    /// Whether they are only if more are said to be read now than were ever added.
+    pub(crate) if_beyond: bool,
+}
+
 /// The groups of this command whose entries read are counted otherwise from here on: those that
 /// stand before the first entry, or before a deleted one, while their count is known. 7.0 counts
 /// on; later versions begin anew from the entry's place. And those that are said to have read more
-/// entries than were ever added, or come to that: 7.0 believes it, later versions (8.6, 8.8) take all
-/// of them to be read.
-pub(crate) fn groups_behind(command: &Command, streams: &[Stream]) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// entries than were ever added, or come to that by reading: 7.0 believes it, later versions (8.6,
+/// 8.8) take all of them to be read.
+pub(crate) fn groups_behind(command: &Command, streams: &[Stream]) -> Vec<Behind> {
+    let behind = |key: &[u8], group: &[u8], if_beyond| Behind {
+        key: key.to_vec(),
+        group: group.to_vec(),
+        if_beyond,
+    };
     if let Some(read) = entries_read(command) {
         let added = streams.first().map_or(0, |stream| stream.added);
         let is_beyond = read > added && command.len() > 3;
-        return is_beyond
-            .then(|| (command[2].clone(), command[3].clone()))
-            .into_iter()
-            .collect();
+        let found = is_beyond.then(|| behind(&command[2], &command[3], false));
+        return found.into_iter().collect();
     }
     if let Some(added) = entries_added(command) {
-        let beyond = |group: &&Group| group.read.is_some_and(|read| read > added);
         let groups = streams.iter().flat_map(|stream| {
-            let beyond = stream.groups.iter().filter(beyond);
-            beyond.map(|group| (stream.key.clone(), group.name.clone()))
+            let groups = stream.groups.iter();
+            let beyond = groups.filter(|group| group.read.is_some_and(|read| read > added));
+            beyond.map(|group| behind(&stream.key, &group.name, false))
         });
         return groups.collect();
     }
     if !begins(command, &["XREADGROUP", "GROUP"]) || command.len() < 3 {
         return Vec::new();
     }
-    let behind = |stream: &&Stream| {
-        stream.groups.iter().any(|group| {
+    let groups = streams.iter().flat_map(|stream| {
+        let of_command = |group: &&Group| group.name == command[2] && group.read.is_some();
+        let groups = stream.groups.iter().filter(of_command);
+        groups.filter_map(|group| {
             let is_behind = group.delivered < stream.first;
             let has_deleted = stream.deleted != (0, 0) && stream.deleted >= group.delivered;
-            let is_at_the_end = group.read == Some(stream.added);
-            let differs = is_behind || has_deleted || is_at_the_end;
-            group.name == command[2] && group.read.is_some() && differs
+            let is_right = group.read == stream.read_at(group.delivered);
+            let if_beyond = !is_behind && !has_deleted;
+            (!if_beyond || !is_right).then(|| behind(&stream.key, &group.name, if_beyond))
         })
-    };
-    streams
-        .iter()
-        .filter(behind)
-        .map(|stream| (stream.key.clone(), command[2].clone()))
-        .collect()
+    });
+    groups.collect()
 }
 
 /// Writes the lag of later versions into what 7.0 says of groups.
@@ -210,6 +220,15 @@ impl Stream {
             deleted: id("max-deleted-entry-id")?,
             groups,
         })
+    }
+
+    /// Where a group stands, if its counter has to be mended.
+    pub(crate) fn to_be_mended(&self, behind: &Behind) -> Option<String> {
+        let mut groups = self.groups.iter();
+        let group = groups.find(|group| group.name == behind.group)?;
+        let is_beyond = group.read.is_some_and(|read| read > self.added);
+        let (ms, seq) = group.delivered;
+        (is_beyond || !behind.if_beyond).then(|| format!("{ms}-{seq}"))
     }
 
     /// The two cases in which 7.0 has another lag: of an empty stream, and of a group that has

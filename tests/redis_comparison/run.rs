@@ -4,9 +4,8 @@ use std::io;
 
 use meilies_tests::Value;
 
-use super::counters;
+use super::counters::{self, Behind, Stream};
 use super::failure::Failure;
-use super::fields::field;
 use super::generator::{CONSUMERS, GROUPS, KEY_FUTURE, KEY_LONG, KEYS, Words, words};
 use super::operation::{Command, Operation, begins};
 use super::reading::Reading;
@@ -157,13 +156,14 @@ impl Run {
 
     /// Lets both servers count the entries that a group read from its place, as if they had always
     /// counted alike.
-    fn mend_counters(&mut self, at: usize, groups: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Failure> {
-        for (key, group) in groups {
-            let ask = words("XINFO GROUPS").and(key).0;
-            let [_, theirs] = self.ask(at, 0, &[ask])?;
-            if let Some(id) = delivered(&theirs.readings[0].value, group) {
-                let mend = words("XGROUP SETID").and(key).and(group).and(id);
-                let mend = mend.and("ENTRIESREAD").and("-1");
+    fn mend_counters(&mut self, at: usize, groups: &[Behind]) -> Result<(), Failure> {
+        for behind in groups {
+            let ask = words("XINFO STREAM").and(&behind.key).and("FULL");
+            let [_, theirs] = self.ask(at, 0, &[ask.and("COUNT").and("1").0])?;
+            let stream = Stream::parse(&behind.key, &theirs.readings[0].value);
+            if let Some(id) = stream.and_then(|stream| stream.to_be_mended(behind)) {
+                let mend = words("XGROUP SETID").and(&behind.key).and(&behind.group);
+                let mend = mend.and(id).and("ENTRIESREAD").and("-1");
                 self.exchange(at, 0, 0, &[mend.0])?;
             }
         }
@@ -361,23 +361,18 @@ fn is_in_vain(reply: &Value) -> bool {
     }
 }
 
-/// Where a group stands, by the reply to `XINFO GROUPS`.
-fn delivered(reply: &Value, group: &[u8]) -> Option<Vec<u8>> {
-    let Value::Array(groups) = reply else {
-        return None;
-    };
-    let is_it = |map: &&Value| field(map, "name").is_some_and(|name| name.bytes() == group);
-    let map = groups.iter().find(is_it)?;
-    Some(field(map, "last-delivered-id")?.bytes().to_vec())
-}
-
-/// The keys that a waiting XREADGROUP reads, and its group.
-fn groups_read(waiting: &Command) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// The groups that a waiting XREADGROUP reads for.
+fn groups_read(waiting: &Command) -> Vec<Behind> {
     if !begins(waiting, &["XREADGROUP"]) {
         return Vec::new();
     }
     let streams = waiting.iter().position(|word| word == b"STREAMS");
     let rest = &waiting[streams.expect("the generator writes it") + 1..];
     let keys = rest[..rest.len() / 2].iter();
-    keys.map(|key| (key.clone(), waiting[2].clone())).collect()
+    let groups = keys.map(|key| Behind {
+        key: key.clone(),
+        group: waiting[2].clone(),
+        if_beyond: false,
+    });
+    groups.collect()
 }

@@ -11,7 +11,7 @@ use meilies_tests::process::{ServerProcess, Settings};
 use meilies_tests::redis_process::RedisProcess;
 use meilies_tests::{Client, Protocol, Value};
 
-use super::counters::{self, Stream};
+use super::counters::{self, Behind, Stream};
 use super::operation::{CONNECTIONS, Command, begins};
 use super::reading::{Reading, compared};
 
@@ -23,7 +23,7 @@ pub(crate) struct Readings {
     /// One of each command.
     pub(crate) readings: Vec<Reading>,
     /// Keys and groups whose counters this server keeps in the way of 7.0 from here on.
-    pub(crate) behind: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) behind: Vec<Behind>,
 }
 
 enum Backend {
@@ -273,10 +273,10 @@ impl Side {
         self.clients[connection].try_reply()
     }
 
-    /// The reply that a waiter got.
+    /// The reply that a waiter got. Its consumer was made when it tried to read before: it may be
+    /// deleted by now.
     pub(crate) fn waited(&mut self, connection: usize, command: &Command) -> io::Result<Reading> {
         let reply = self.waiters[connection].try_reply()?;
-        self.make_consumers(connection, command)?;
         Ok(self.compared(command, &[], reply))
     }
 }
