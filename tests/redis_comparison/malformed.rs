@@ -101,7 +101,7 @@ impl Generator {
             4 if moves => command.insert(at, self.pick(&GARBAGE).into()),
             _ => command.push(self.pick(&GARBAGE).into()),
         }
-        // Where a word is missing a field without a name may come to stand in the place of a stream.
+        // Where a word is missing a field without a name may come to stand where a stream should.
         command.retain(|word| !word.is_empty());
         if ["XREAD", "XREADGROUP"]
             .iter()
