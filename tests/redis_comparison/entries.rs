@@ -117,6 +117,10 @@ impl Generator {
 
     pub(crate) fn xsetid(&mut self) -> Words {
         let key = self.key();
+        if self.ended[key] {
+            // An id that was used before is that of another event in MeiliES.
+            return self.xinfo();
+        }
         // Redis 7.0 lets the last id fall behind a deleted one, later versions do not: it never
         // does so here, the transcripts have it.
         self.tails[key] += 1;
@@ -245,7 +249,10 @@ impl Generator {
             180..196 => format!("{}-2", self.random.random_range(0..=millis)),
             196 => "0-*".to_owned(),
             197 => format!("{millis}-18446744073709551615"),
-            198 => "18446744073709551615-*".to_owned(),
+            198 => {
+                self.ended[key] = true;
+                "18446744073709551615-*".to_owned()
+            }
             _ => self.pick(&IDS_WRONG).to_owned(),
         }
     }

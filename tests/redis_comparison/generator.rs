@@ -37,6 +37,8 @@ pub(crate) struct Generator {
     pub(crate) random: StdRng,
     /// A guess of the highest millisecond of each key's ids: rather too high than too low.
     pub(crate) tails: [u64; KEYS.len()],
+    /// Whether an entry may have had the last ms of all.
+    pub(crate) ended: [bool; KEYS.len()],
     /// How many entries [`KEY_LONG`] got.
     pub(crate) long_tail: u64,
     /// Commands that are due: the groups of keys that have none.
@@ -52,6 +54,7 @@ impl Generator {
         Self {
             random: StdRng::seed_from_u64(seed),
             tails: [0; KEYS.len()],
+            ended: [false; KEYS.len()],
             long_tail: 0,
             due: KEYS.into_iter().flat_map(groups_of).collect(),
             connection: 0,
