@@ -47,7 +47,8 @@ pub enum Flow {
     /// A long reply is made in pieces, each of which hands back the work for the next: behind the
     /// first the work is waited for only while little is unsent.
     Later(BoxFuture<'static, Next>),
-    /// The same for what may never come: it ends when its client goes, or the server stops.
+    /// The same for what may never come: it ends when its client goes, or the server stops. Nothing
+    /// may be lost by that: what is taken for the client is taken in a [`Flow::Later`].
     Blocked(BoxFuture<'static, Next>),
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn execute(
         // Ranges may be longer than memory is large: alone they are sent in pieces.
         Request::XRange(range) => stream::range::alone(context, session, range, out),
         Request::XRead(read) => stream::read::alone(context, session, read, out),
-        Request::XReadGroup(read) => group::read::alone(context, session, *read),
+        Request::XReadGroup(read) => group::wait::alone(context, session, *read),
         // So may be what all events of a stream take.
         Request::Memory(request) => admin::memory::memory(context, session, request, out),
         request if data::kind(&request) == Some(data::Kind::Look) => {

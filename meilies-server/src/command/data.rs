@@ -296,7 +296,7 @@ pub(crate) fn look_alone(
     let log = &context.event_log;
     match group_looked_at(&request) {
         Some(key) if !log.waited_for(key).is_empty() => {
-            let readers = group::read::let_readers_go_first(log.clone(), key.clone());
+            let readers = group::wait::let_readers_go_first(log.clone(), key.clone());
             Flow::Later(Box::pin(async move {
                 readers.await;
                 let next: Next =

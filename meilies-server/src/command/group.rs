@@ -15,6 +15,7 @@ pub(crate) mod info;
 pub(crate) mod manage;
 pub(crate) mod pending;
 pub(crate) mod read;
+pub(crate) mod wait;
 
 pub(super) use counts::lag;
 

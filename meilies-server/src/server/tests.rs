@@ -15,6 +15,7 @@ use crate::engine::memory::MemoryEngine;
 
 mod commands;
 mod follow;
+mod groups;
 mod pressure;
 mod rate;
 
