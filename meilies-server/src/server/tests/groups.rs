@@ -4,6 +4,7 @@ use meilies_protocol::StreamName;
 
 use super::*;
 use crate::engine::{Engine, Operation, Verdict};
+use crate::limits::{OUTPUT_BYTES_AHEAD_MAX, OUTPUT_BYTES_MAX};
 use crate::session::Client as Connected;
 
 /// A reader that waits for events of `s`, and another client.
@@ -18,9 +19,12 @@ async fn waiting(fixture: &Fixture) -> (Client, Client, Arc<Connected>) {
 
 /// Sends a read that waits; returns when so many do.
 async fn wait(fixture: &Fixture, reader: &mut Client, name: &str, count: usize) {
-    let read = format!("XREADGROUP GROUP g {name} COUNT 1 BLOCK 0 STREAMS s >");
-    reader.send(&[&read]).await;
+    reader.send(&[&read(name)]).await;
     until(|| fixture.server.context().event_log.blocked() == count).await;
+}
+
+fn read(name: &str) -> String {
+    format!("XREADGROUP GROUP g {name} COUNT 1 BLOCK 0 STREAMS s >")
 }
 
 /// Adds an event, and returns when the commit that gives it to a reader is held back; before that
@@ -56,6 +60,30 @@ fn trim(fixture: &Fixture) {
     };
     // The engine has it from here on.
     drop(fixture.engine.transact(operation));
+}
+
+/// Asks for replies and does not read them, until so much is unsent that a long reply would not go
+/// on. Returns how many there are.
+async fn fill_output(client: &mut Client, connected: &Connected) -> usize {
+    const WORD_BYTES: usize = 64 * 1024;
+    // The sockets may take some more later on: far enough above the one bound, below the other.
+    const _: () = assert!(2 * OUTPUT_BYTES_AHEAD_MAX + WORD_BYTES < OUTPUT_BYTES_MAX);
+    let echo = format!("ECHO {}", "x".repeat(WORD_BYTES));
+    let before = connected.sent_bytes();
+    let mut reply_bytes = 0;
+    for replies in 0.. {
+        if connected.output_bytes() >= 2 * OUTPUT_BYTES_AHEAD_MAX {
+            return replies;
+        }
+        client.send(&[&echo]).await;
+        reply_bytes += format!("${WORD_BYTES}\r\n").len() + WORD_BYTES + 2;
+        until(|| {
+            let sent = connected.sent_bytes() - before;
+            sent + connected.output_bytes() as u64 == reply_bytes as u64
+        })
+        .await;
+    }
+    unreachable!("it returns");
 }
 
 const GIVEN: &str = "[[s [[[f v]]]]]";
@@ -144,4 +172,26 @@ async fn a_reader_that_was_given_nothing_waits_on_or_ends() {
             reader.expect(&[GIVEN]).await;
         }
     }
+}
+
+#[tokio::test]
+async fn the_first_in_line_need_not_read_for_the_next_to_be_given_something() {
+    let fixture = Fixture::start().await;
+    let mut first = fixture.client().await;
+    assert_eq!(first.ask("XGROUP CREATE s g $ MKSTREAM").await, "+OK");
+    let connected = fixture.server.context().clients.all().remove(0);
+    let echoes = fill_output(&mut first, &connected).await;
+    first.send(&[&read("bob")]).await;
+    until(|| connected.last_command() == "xreadgroup").await;
+    let mut second = fixture.client().await;
+    second.send(&[&read("eve")]).await;
+    let mut writer = fixture.client().await;
+    writer.send(&["XADD s * f 1", "XADD s * f 2"]).await;
+    second.expect(&["[[s [[[f 2]]]]]"]).await;
+    let unsent = connected.output_bytes();
+    assert!(unsent >= OUTPUT_BYTES_AHEAD_MAX, "{unsent} are unsent");
+    for _ in 0..echoes {
+        first.value().await;
+    }
+    first.expect(&["[[s [[[f 1]]]]]"]).await;
 }
