@@ -133,6 +133,7 @@ impl Connection {
                 Err(end) => return Poll::Ready(end),
                 Ok(true) => {}
                 Ok(false) => {
+                    self.output.rest();
                     self.publish_state();
                     return self.poll_given_up(waking);
                 }
@@ -285,6 +286,10 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
+        if progress {
+            let peak = self.output.take_peak();
+            self.session.client.note_output_peak(peak);
+        }
         if let (true, Some(closing)) = (progress, &mut self.closing) {
             closing
                 .as_mut()
@@ -326,6 +331,7 @@ impl Connection {
             input: self.input.undecoded_bytes(),
             input_room: self.input.room_bytes(),
             output: self.output.unsent() - shared,
+            output_room: self.output.room(),
             shared,
             shared_parts,
             reads: self.reads(),

@@ -18,6 +18,8 @@ pub struct Output {
     chunks: VecDeque<Bytes>,
     chunks_bytes: usize,
     tail: BytesMut,
+    /// The most bytes that the tail had before it was sent or sealed.
+    peak: usize,
 }
 
 impl Output {
@@ -33,6 +35,7 @@ impl Output {
             return;
         }
         if !self.tail.is_empty() {
+            self.peak = self.peak.max(self.tail.len());
             let sealed = self.tail.split().freeze();
             self.chunks_bytes += sealed.len();
             self.chunks.push_back(sealed);
@@ -59,8 +62,19 @@ impl Output {
         (self.chunks.len(), self.chunks_bytes)
     }
 
+    /// The size of the buffer.
+    pub(crate) fn room(&self) -> usize {
+        self.tail.capacity()
+    }
+
+    /// The most bytes that lay in the buffer since this was asked.
+    pub(crate) fn take_peak(&mut self) -> usize {
+        std::mem::take(&mut self.peak).max(self.tail.len())
+    }
+
     /// Sends what the socket takes in one system call. Returns how much that was.
     pub(crate) fn send(&mut self, socket: &TcpStream) -> io::Result<usize> {
+        self.peak = self.peak.max(self.tail.len());
         let sent = if self.chunks.is_empty() {
             socket.try_write(&self.tail)?
         } else {
@@ -95,7 +109,16 @@ impl Output {
             }
         }
         self.tail.advance(sent);
-        if self.tail.is_empty() && self.tail.capacity() > OUTPUT_BYTES_KEPT_MAX {
+    }
+
+    /// Lets go of an empty buffer that is large, before nothing happens for a while.
+    pub(crate) fn rest(&mut self) {
+        if !self.tail.is_empty() {
+            return;
+        }
+        // What was sent has left room in front, which is allocated too.
+        let _there_was = self.tail.try_reclaim(self.tail.capacity() + 1);
+        if self.tail.capacity() > OUTPUT_BYTES_KEPT_MAX {
             self.tail = BytesMut::new();
         }
     }
@@ -130,5 +153,35 @@ mod tests {
             assert_eq!(contents(&output), expected);
             assert_eq!(output.unsent(), expected.len());
         }
+    }
+
+    #[test]
+    fn an_empty_buffer_is_kept_only_if_it_is_small() {
+        for (bytes, kept) in [
+            (OUTPUT_BYTES_KEPT_MAX, true),
+            (OUTPUT_BYTES_KEPT_MAX + 1, false),
+        ] {
+            let mut output = Output::default();
+            output.buffer().reserve(bytes);
+            let room = output.room();
+            output.buffer().resize(bytes, b'x');
+            output.advance(bytes - 1);
+            output.rest();
+            output.advance(1);
+            output.rest();
+            assert_eq!(output.room(), if kept { room } else { 0 });
+        }
+    }
+
+    #[test]
+    fn the_peak_is_what_the_buffer_held_at_most() {
+        let mut output = Output::default();
+        output.buffer().extend_from_slice(b"sealed");
+        output.push_shared(Bytes::from(vec![b'x'; SHARED_BYTES_MIN]));
+        output.buffer().extend_from_slice(b"new");
+        assert_eq!(output.take_peak(), 6);
+        assert_eq!(output.take_peak(), 3);
+        output.advance(output.unsent());
+        assert_eq!(output.take_peak(), 0);
     }
 }

@@ -10,6 +10,7 @@ use meilies_protocol::Version;
 
 mod monitors;
 mod pause;
+mod peak;
 mod registry;
 mod touches;
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use meilies_protocol::Version;
 use tokio::sync::Notify;
 
+use super::peak::Peak;
 use crate::event_log::Inbox;
 
 /// A connected client, shared with whoever looks at it.
@@ -34,6 +35,7 @@ pub struct Client {
     last_active_ms: AtomicU64,
     subscriptions: AtomicUsize,
     buffers: Mutex<Buffers>,
+    output_peak: Mutex<Peak>,
     /// Bytes of the words of the command at work, and of those gathered since MULTI.
     word_bytes: AtomicUsize,
     gathered_bytes: AtomicUsize,
@@ -60,6 +62,8 @@ pub struct Buffers {
     pub input_room: usize,
     /// Bytes that it has still to be sent, but for those that are sent from where they lie.
     pub output: usize,
+    /// The size of the buffer that these lie in.
+    pub output_room: usize,
     /// Bytes that are sent from where they lie.
     pub shared: usize,
     /// In so many parts.
@@ -98,6 +102,7 @@ impl Client {
                 reads: true,
                 ..Buffers::default()
             }),
+            output_peak: Mutex::default(),
             word_bytes: AtomicUsize::new(0),
             gathered_bytes: AtomicUsize::new(0),
             received_bytes: AtomicU64::new(0),
@@ -165,6 +170,12 @@ impl Client {
     /// What its connection holds for it.
     pub fn buffers(&self) -> Buffers {
         *self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most bytes that lay in the buffer of its output lately.
+    pub fn output_peak(&self) -> usize {
+        let peak = *self.lock_peak();
+        peak.recent(self.age_ms()).max(self.buffers().output)
     }
 
     /// Bytes of the words of the command that it is at.
@@ -305,9 +316,23 @@ impl Client {
         *self.buffers.lock().unwrap_or_else(PoisonError::into_inner) = buffers;
     }
 
+    pub(crate) fn note_output_peak(&self, bytes: usize) {
+        let now_ms = self.age_ms();
+        self.lock_peak().note(bytes, now_ms);
+    }
+
     pub(crate) fn touch(&self) {
-        let active = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_active_ms.store(active, Ordering::Relaxed);
+        self.last_active_ms.store(self.age_ms(), Ordering::Relaxed);
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lock_peak(&self) -> MutexGuard<'_, Peak> {
+        self.output_peak
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

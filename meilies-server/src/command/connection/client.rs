@@ -202,6 +202,8 @@ fn describe(client: &Client) -> String {
     field("qbuf-free", &buffers.input_room);
     field("argv-mem", &client.word_bytes());
     field("multi-mem", &client.gathered_bytes());
+    field("rbs", &buffers.output_room);
+    field("rbp", &client.output_peak());
     field("obl", &buffers.output);
     field("oll", &buffers.shared_parts);
     field("omem", &buffers.shared);
@@ -223,7 +225,7 @@ fn describe(client: &Client) -> String {
 /// All that is held for a client.
 fn total_bytes(client: &Client, buffers: &Buffers) -> usize {
     let input = buffers.input + buffers.input_room;
-    let output = buffers.output + buffers.shared;
+    let output = buffers.output_room + buffers.shared;
     input + output + client.word_bytes() + client.gathered_bytes()
 }
 

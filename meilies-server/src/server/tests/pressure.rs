@@ -1,7 +1,7 @@
 //! Clients that do not read.
 
 use super::*;
-use crate::limits::{OUTPUT_BYTES_MAX, PUSH_BYTES_AHEAD_MAX};
+use crate::limits::{OUTPUT_BYTES_KEPT_MAX, OUTPUT_BYTES_MAX, PUSH_BYTES_AHEAD_MAX};
 
 /// The output of the only other client.
 fn unsent(fixture: &Fixture, id: u64) -> usize {
@@ -99,4 +99,30 @@ async fn a_client_that_goes_away_while_it_is_pushed_to_is_forgotten() {
     drop(gone);
     until(|| fixture.server.context().clients.count() == 1).await;
     assert_eq!(fixture.server.context().event_log.subscriptions(), 0);
+}
+
+#[tokio::test]
+async fn the_output_buffer_is_told_as_it_was_before_the_command() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    let echo = format!("ECHO {}", "x".repeat(1000));
+    let reply_bytes = "$1000\r\n\r\n".len() + 1000;
+    let mut line = String::new();
+    // The peak is forgotten after seconds: who is held up for so long asks again.
+    for _ in 0..10 {
+        client.ask(&echo).await;
+        line = client.ask("CLIENT INFO").await;
+        let field = |name| {
+            let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
+            let (_, value) = fields.find(|(field, _)| *field == name).unwrap();
+            value.parse::<usize>().unwrap()
+        };
+        if field("rbp") == reply_bytes {
+            assert!((reply_bytes..=OUTPUT_BYTES_KEPT_MAX).contains(&field("rbs")));
+            assert_eq!(field("obl"), 0);
+            assert!(field("tot-mem") >= field("rbs"));
+            return;
+        }
+    }
+    panic!("{line}");
 }
