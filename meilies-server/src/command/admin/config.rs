@@ -28,8 +28,10 @@ struct Entry {
 
 /// What CONFIG SET does with a setting.
 enum Change {
-    /// It stands until the next start.
+    /// It stands until the next start; in Redis, too, if it has it.
     Never,
+    /// It stands until the next start, but Redis would change it.
+    NotHere,
     /// Nothing, without an error.
     Ignored(fn(&str) -> Result<(), &'static str>),
     /// It takes effect at once. The error is what Redis says of such a value.
@@ -42,7 +44,7 @@ const ENTRIES: &[Entry] = &[
     Entry {
         names: &["appendfsync", "fsync"],
         read: fsync,
-        change: Change::Never,
+        change: Change::NotHere,
     },
     Entry {
         names: &["appendonly"],
@@ -52,7 +54,7 @@ const ENTRIES: &[Entry] = &[
     Entry {
         names: &["bind", "hostname"],
         read: |context| text(context.settings.started_with().hostnames.join(" ")),
-        change: Change::Never,
+        change: Change::NotHere,
     },
     Entry {
         names: &["databases"],
@@ -93,17 +95,17 @@ const ENTRIES: &[Entry] = &[
     Entry {
         names: &["maxmemory"],
         read: |_| text("0"),
-        change: Change::Never,
+        change: Change::NotHere,
     },
     Entry {
         names: &["maxmemory-policy"],
         read: |_| text("noeviction"),
-        change: Change::Never,
+        change: Change::NotHere,
     },
     Entry {
         names: &["port"],
         read: port,
-        change: Change::Never,
+        change: Change::NotHere,
     },
     Entry {
         names: &["protected-mode"],
@@ -154,7 +156,7 @@ const ENTRIES: &[Entry] = &[
     Entry {
         names: &["timeout"],
         read: |_| text("0"),
-        change: Change::Never,
+        change: Change::NotHere,
     },
 ];
 
@@ -217,32 +219,27 @@ enum SetError {
     #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
     Unknown(String),
     #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
-    Failed { name: &'static str, reason: String },
+    Failed { name: String, reason: String },
 }
 
-/// All or nothing: every name is looked up and every value read before the first takes effect. As
-/// in Redis, where most settings can be changed, that a name comes twice is said first.
+/// All or nothing: every name is looked up and every value read before the first takes effect. What
+/// is wrong is said in Redis' order; what only this server does not change comes behind the names.
 fn set(context: &Context, settings: &[(Bytes, Bytes)]) -> Result<(), SetError> {
-    let mut entries: Vec<&Entry> = Vec::with_capacity(settings.len().min(ENTRIES.len()));
-    for (name, _) in settings {
-        let entry = find(name).ok_or_else(|| SetError::Unknown(shown(name)))?;
-        if entries.iter().any(|other| std::ptr::eq(*other, entry)) {
-            return Err(failed(entry, "duplicate parameter"));
-        }
-        entries.push(entry);
-    }
+    let entries = look_up(settings)?;
     let has_log_switch = context.settings.has_log_switch();
-    let is_fixed = |entry: &&&Entry| match entry.change {
-        Change::Never => true,
+    let is_fixed = |entry: &Entry| match entry.change {
+        Change::Never | Change::NotHere => true,
         Change::LogLevel => !has_log_switch,
         Change::Ignored(_) | Change::Now(_) => false,
     };
-    if let Some(entry) = entries.iter().find(is_fixed) {
-        return Err(failed(entry, "can't set immutable config"));
+    let mut named = entries.iter().zip(settings);
+    if let Some((_, (name, _))) = named.find(|((_, entry), _)| is_fixed(entry)) {
+        return Err(failed(name, IMMUTABLE));
     }
     let mut changes = Changes::default();
-    for (entry, (_, value)) in entries.into_iter().zip(settings) {
-        read_change(entry, value, &mut changes).map_err(|reason| failed(entry, reason))?;
+    for ((name, entry), (_, value)) in entries.into_iter().zip(settings) {
+        read_change(entry, value, &mut changes)
+            .map_err(|reason| failed(name.as_bytes(), reason))?;
     }
     context.settings.apply(changes);
     let slow_log = &context.metrics.slow_log;
@@ -250,10 +247,28 @@ fn set(context: &Context, settings: &[(Bytes, Bytes)]) -> Result<(), SetError> {
     Ok(())
 }
 
+const IMMUTABLE: &str = "can't set immutable config";
+
+/// The settings with their names, each of which comes once.
+fn look_up(settings: &[(Bytes, Bytes)]) -> Result<Vec<(&'static str, &'static Entry)>, SetError> {
+    let mut found: Vec<(&str, &Entry)> = Vec::with_capacity(settings.len().min(ENTRIES.len()));
+    for (name, _) in settings {
+        let (known, entry) = find(name).ok_or_else(|| SetError::Unknown(shown(name)))?;
+        if matches!(entry.change, Change::Never) {
+            return Err(failed(name, IMMUTABLE));
+        }
+        if found.iter().any(|(_, other)| std::ptr::eq(*other, entry)) {
+            return Err(failed(name, "duplicate parameter"));
+        }
+        found.push((known, entry));
+    }
+    Ok(found)
+}
+
 fn read_change(entry: &Entry, value: &[u8], changes: &mut Changes) -> Result<(), String> {
     match entry.change {
         // Refused before the values were read.
-        Change::Never => Ok(()),
+        Change::Never | Change::NotHere => Ok(()),
         Change::Ignored(check) => Ok(check(utf8(value)?)?),
         Change::Now(read) => read(value, changes),
         Change::LogLevel => {
@@ -264,19 +279,23 @@ fn read_change(entry: &Entry, value: &[u8], changes: &mut Changes) -> Result<(),
     }
 }
 
-fn failed(entry: &Entry, reason: impl Into<String>) -> SetError {
+fn failed(name: &[u8], reason: impl Into<String>) -> SetError {
     SetError::Failed {
-        name: entry.names[0],
+        name: shown(name),
         reason: reason.into(),
     }
 }
 
-fn find(name: &[u8]) -> Option<&'static Entry> {
-    let is_it = |known: &&str| known.as_bytes().eq_ignore_ascii_case(name);
-    ENTRIES.iter().find(|entry| entry.names.iter().any(is_it))
+/// A setting, with that of its names which was given.
+fn find(name: &[u8]) -> Option<(&'static str, &'static Entry)> {
+    ENTRIES.iter().find_map(|entry| {
+        let mut names = entry.names.iter();
+        let known = names.find(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
+        Some((*known, entry))
+    })
 }
 
-/// Bytes of an unknown setting's name that the error repeats.
+/// Bytes of a setting's name that the error repeats.
 const SHOWN_BYTES_MAX: usize = 128;
 
 fn shown(name: &[u8]) -> String {
