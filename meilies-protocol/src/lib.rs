@@ -36,11 +36,11 @@ pub use push::Push;
 pub use reply::Event;
 pub use reply_scanner::{Incoming, ReplyError, ReplyLimits, ReplyScanner};
 pub use request::{
-    Absent, ClientAttribute, ClientRequest, ClientType, CommandFilter, CommandRequest,
-    ConfigRequest, Delivered, Expect, Full, GivenSpec, GroupFrom, GroupStart, Hello, HelloAuth,
-    Idempotency, Kill, KillFilter, LatencyRequest, MemoryRequest, Misformed, ModuleRequest,
-    NackMode, NewId, ObjectRequest, PauseMode, PendingFilter, Publish, PublishMany, ReadFrom,
-    References, ReplyMode, Request, RequestError, Save, Scan, Shutdown, SlowLogRequest,
+    Absent, BackgroundRequest, ClientAttribute, ClientRequest, ClientType, CommandFilter,
+    CommandRequest, ConfigRequest, Delivered, Expect, Full, GivenSpec, GroupFrom, GroupStart,
+    Hello, HelloAuth, Idempotency, Kill, KillFilter, LatencyRequest, MemoryRequest, Misformed,
+    ModuleRequest, NackMode, NewId, ObjectRequest, PauseMode, PendingFilter, Publish, PublishMany,
+    ReadFrom, References, ReplyMode, Request, RequestError, Save, Scan, Shutdown, SlowLogRequest,
     StreamRequestError, Trim, TrimBy, UnblockReason, XAdd, XAutoClaim, XClaim, XGroup, XInfo,
     XNack, XRange, XRead, XReadGroup, XSetId,
 };

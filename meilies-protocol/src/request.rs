@@ -35,7 +35,7 @@ pub use self::group::release::{NackMode, XNack};
 pub use self::keyspace::Scan;
 pub use self::misformed::{Absent, Misformed};
 pub use self::server::{
-    CommandFilter, CommandRequest, ConfigRequest, ModuleRequest, Save, Shutdown,
+    BackgroundRequest, CommandFilter, CommandRequest, ConfigRequest, ModuleRequest, Save, Shutdown,
 };
 pub use self::stream::XSetId;
 pub use self::stream::add::{Idempotency, NewId, XAdd};
@@ -353,6 +353,8 @@ pub enum Request {
     Time,
     /// `SAVE`.
     Save,
+    /// `BGSAVE …`, `BGREWRITEAOF`.
+    Background(BackgroundRequest),
     /// `LASTSAVE`.
     LastSave,
     /// `SHUTDOWN …`.

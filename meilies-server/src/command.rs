@@ -121,6 +121,7 @@ pub(crate) fn execute(
         Request::Unwatch => transaction::unwatch(session, out),
         Request::Time => keyspace::time(context, session, out),
         Request::Save => admin::save(context),
+        Request::Background(request) => admin::background(context, session, request, out),
         Request::LastSave => admin::last_save(context, session, out),
         Request::Shutdown(request) => admin::shutdown(context, session, request, out),
         Request::Module(request) => admin::module(request, out),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
@@ -30,6 +31,10 @@ pub struct Context {
     pub monitors: Arc<Monitors>,
     /// When streams were used last.
     pub touches: Arc<Touches>,
+    /// A BGSAVE is under way.
+    pub saving: AtomicBool,
+    /// The last one failed.
+    pub save_failed: AtomicBool,
     /// When the server started, by the clock on the wall.
     pub started_at: SystemTime,
     /// When it started, by the clock that never goes back.
@@ -52,6 +57,8 @@ impl Context {
             pause: Pause::default(),
             monitors: Arc::default(),
             touches: Arc::default(),
+            saving: AtomicBool::new(false),
+            save_failed: AtomicBool::new(false),
             started_at: SystemTime::now(),
             started: Instant::now(),
             run_id: draw_id(),

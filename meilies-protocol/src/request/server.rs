@@ -1,5 +1,5 @@
-//! Commands about the server: COMMAND, CONFIG, INFO, MODULE, TIME, SAVE, LASTSAVE, SHUTDOWN,
-//! MONITOR, WAIT and WAITAOF.
+//! Commands about the server: COMMAND, CONFIG, INFO, MODULE, TIME, SAVE, BGSAVE, BGREWRITEAOF,
+//! LASTSAVE, SHUTDOWN, MONITOR, WAIT and WAITAOF.
 
 // The table holds functions of one shape, though some of these cannot fail.
 #![allow(clippy::unnecessary_wraps)]
@@ -85,6 +85,18 @@ pub enum ModuleRequest {
     List,
     /// `HELP`.
     Help,
+}
+
+/// What is begun and not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackgroundRequest {
+    /// `BGSAVE [SCHEDULE]`.
+    Save {
+        /// To begin later if it cannot begin now.
+        schedule: bool,
+    },
+    /// `BGREWRITEAOF`.
+    Rewrite,
 }
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`.
@@ -241,6 +253,20 @@ pub(crate) fn time(_: &Arguments) -> Result<Request, RequestError> {
 
 pub(crate) fn save(_: &Arguments) -> Result<Request, RequestError> {
     Ok(Request::Save)
+}
+
+pub(crate) fn background_save(arguments: &Arguments) -> Result<Request, RequestError> {
+    let mut options = Options::from(arguments, 1);
+    let schedule = match options.next() {
+        None => false,
+        Some((word, _)) if word.as_bytes() == b"SCHEDULE" && options.next().is_none() => true,
+        Some(_) => return Err(RequestError::Syntax),
+    };
+    Ok(Request::Background(BackgroundRequest::Save { schedule }))
+}
+
+pub(crate) fn background_rewrite(_: &Arguments) -> Result<Request, RequestError> {
+    Ok(Request::Background(BackgroundRequest::Rewrite))
 }
 
 pub(crate) fn last_save(_: &Arguments) -> Result<Request, RequestError> {

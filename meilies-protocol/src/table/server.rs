@@ -8,6 +8,29 @@ const ADMIN: Flags = READY.and(Flags::NOSCRIPT).and(Flags::ADMIN);
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
+        name: "bgrewriteaof",
+        full_name: "bgrewriteaof",
+        arity: 1,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT),
+        group: Group::Server,
+        summary: "Is refused: the log is never rewritten.",
+        since: "1.0.0",
+        parse: parse::background_rewrite,
+        ..Command::BASE
+    },
+    Command {
+        name: "bgsave",
+        full_name: "bgsave",
+        arity: -1,
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT),
+        group: Group::Server,
+        syntax: "[SCHEDULE]",
+        summary: "Begins what SAVE does and does not wait for it.",
+        since: "1.0.0",
+        parse: parse::background_save,
+        ..Command::BASE
+    },
+    Command {
         name: "command",
         full_name: "command",
         arity: -1,

@@ -2,12 +2,11 @@
 #![allow(clippy::needless_pass_by_value)]
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use meilies_protocol::{CommandRequest, ModuleRequest, Shutdown, table, writer};
 
-use super::{Flow, Next, store_error};
+use super::Flow;
 use crate::context::Context;
 use crate::session::{Output, Session};
 
@@ -15,11 +14,13 @@ mod config;
 mod info;
 mod latency;
 pub(crate) mod memory;
+mod save;
 mod slow_log;
 mod wait;
 
 pub(crate) use config::config;
 pub(crate) use latency::latency;
+pub(crate) use save::{background, last_save, save};
 pub(crate) use slow_log::slow_log;
 pub(crate) use wait::wait;
 
@@ -86,43 +87,6 @@ pub(crate) fn monitor(context: &Arc<Context>, session: &mut Session, out: &mut O
         writer::simple(out.buffer(), "OK");
     }
     Flow::Done
-}
-
-/// `SAVE`: nothing has to be saved for what was acknowledged to last; but what a weaker policy
-/// leaves to the system is durable then, and the next start has less to read.
-pub(crate) fn save(context: &Context) -> Flow {
-    let saved = context.event_log.engine().checkpoint();
-    Flow::Later(Box::pin(async move {
-        let saved = saved.await;
-        let next: Next = Box::new(move |_context, _session, out| {
-            match saved {
-                Ok(()) => writer::simple(out.buffer(), "OK"),
-                Err(error) => writer::error(out.buffer(), &store_error(&error)),
-            }
-            Flow::Done
-        });
-        next
-    }))
-}
-
-/// `LASTSAVE`: when the index was last brought up to the log, in seconds since 1970 UTC; as in
-/// Redis the start of the server when it has not been since.
-pub(crate) fn last_save(context: &Arc<Context>, _session: &mut Session, out: &mut Output) -> Flow {
-    writer::number(out.buffer(), last_save_at(context));
-    Flow::Done
-}
-
-fn last_save_at(context: &Context) -> u64 {
-    match context.event_log.engine().statistics().checkpoint_at {
-        0 => seconds(context.started_at),
-        at_ms => at_ms / 1000,
-    }
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`: a graceful stop, without a reply.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{named, number, push_flag, push_option, word};
 use crate::request::{
-    CommandFilter, CommandRequest, ConfigRequest, LatencyRequest, MemoryRequest, ModuleRequest,
-    ObjectRequest, Request, Save, Shutdown, SlowLogRequest,
+    BackgroundRequest, CommandFilter, CommandRequest, ConfigRequest, LatencyRequest, MemoryRequest,
+    ModuleRequest, ObjectRequest, Request, Save, Shutdown, SlowLogRequest,
 };
 
 /// The words of a request about the server; nothing if it is another one.
@@ -38,6 +38,12 @@ pub(super) fn words(request: &Request) -> Option<Vec<Bytes>> {
         }
         Request::Time => named("TIME", []),
         Request::Save => named("SAVE", []),
+        Request::Background(BackgroundRequest::Save { schedule }) => {
+            let mut words = named("BGSAVE", []);
+            push_flag(&mut words, "SCHEDULE", *schedule);
+            words
+        }
+        Request::Background(BackgroundRequest::Rewrite) => named("BGREWRITEAOF", []),
         Request::LastSave => named("LASTSAVE", []),
         Request::Shutdown(shutdown) => shutdown_words(*shutdown),
         _ => return None,

@@ -6,6 +6,8 @@ use super::*;
 /// Full name, categories, and what it does with its keys: with each for itself, or all alike.
 const REDIS: &[&str] = &[
     "auth fast connection",
+    "bgrewriteaof admin slow dangerous",
+    "bgsave admin slow dangerous",
     "client slow",
     "client|getname slow connection",
     "client|help slow connection",

@@ -119,6 +119,8 @@ const REDIS: &[&str] = &[
 
 /// What Redis 7.0 does not have, or what other versions or MeiliES have otherwise.
 const OTHERS: &[&str] = &[
+    "bgrewriteaof",
+    "bgsave",
     "client|no-touch",
     "client|setinfo",
     "command|getkeys",

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::{REDIS_VERSION, last_save_at};
+use super::REDIS_VERSION;
+use super::save::last_save_at;
 use crate::context::Context;
 use crate::engine::Statistics;
 use crate::metrics::process;
@@ -204,16 +205,23 @@ fn persistence(facts: &Facts, lines: &mut Lines) {
             .commits
             .saturating_sub(facts.store.checkpoint_commits),
     );
+    let is_saving = facts.context.saving.load(Ordering::Acquire);
+    lines.field("rdb_bgsave_in_progress", u8::from(is_saving));
     lines.field("rdb_last_save_time", last_save_at(facts.context));
+    let has_failed = facts.context.save_failed.load(Ordering::Acquire);
+    lines.field("rdb_last_bgsave_status", ok_or_err(has_failed));
     // The log is always written.
     lines.field("aof_enabled", 1);
-    let status = if facts.store.failure.is_some() {
-        "err"
-    } else {
-        "ok"
-    };
-    lines.field("aof_last_write_status", status);
+    // It is never rewritten.
+    lines.field("aof_rewrite_in_progress", 0);
+    lines.field("aof_rewrite_scheduled", 0);
+    let has_failed = facts.store.failure.is_some();
+    lines.field("aof_last_write_status", ok_or_err(has_failed));
     lines.field("aof_current_size", facts.store.log_bytes);
+}
+
+fn ok_or_err(has_failed: bool) -> &'static str {
+    if has_failed { "err" } else { "ok" }
 }
 
 fn stats(facts: &Facts, lines: &mut Lines) {

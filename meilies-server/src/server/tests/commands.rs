@@ -1,5 +1,7 @@
 //! Commands, their order and their errors.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::config::Password;
 
@@ -319,4 +321,26 @@ async fn several_addresses_share_a_port() {
     for address in addresses {
         assert!(TcpStream::connect(address).await.is_ok(), "{address}");
     }
+}
+
+#[tokio::test]
+async fn one_save_at_a_time_runs_in_the_background() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.client().await;
+    client.ask("PUBLISH a n 0").await;
+    // Both are executed before the first can end, for all runs on this thread.
+    client.send(&["BGSAVE", "BGSAVE"]).await;
+    client
+        .expect(&[
+            "+Background saving started",
+            "-ERR Background save already in progress",
+        ])
+        .await;
+    let context = Arc::clone(fixture.server.context());
+    until(|| !context.saving.load(Ordering::Relaxed)).await;
+    let info = client.ask("INFO persistence").await;
+    for line in ["rdb_changes_since_last_save:0", "rdb_bgsave_in_progress:0"] {
+        assert!(info.contains(line), "{info}");
+    }
+    assert_eq!(client.ask("BGSAVE").await, "+Background saving started");
 }
