@@ -374,7 +374,7 @@ impl StreamSummary {
 }
 
 /// Which page of streams.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamsPage {
     /// In the order of their names, after this one.
     ByName(Option<StreamName>),

@@ -16,6 +16,7 @@ use super::catalog::StreamHandle;
 use super::cold::Batches;
 use super::index::Block;
 use super::live::Known;
+use super::pages::{Pages, Rows};
 use super::reader::{self, Finder};
 use super::shared::{Shared, index_failed};
 use crate::engine::{Access, Found, Group, Producer, Run, StoreError, StreamSummary, StreamsPage};
@@ -79,7 +80,9 @@ pub(super) struct Facts {
     batches: Batches,
     /// With the first number that the stream had when it was asked.
     places: HashMap<(u64, EventId), (u64, Found)>,
-    pages: HashMap<(StreamsPage, usize), Vec<StreamSummary>>,
+    pages: Pages,
+    /// How often pages were read: each time twice as much, as with blocks.
+    page_reads: u32,
     groups: HashMap<(u64, Bytes), Option<Arc<Group>>>,
     groups_of: HashMap<u64, Vec<Arc<Group>>>,
     keyed: HashMap<(u64, u128), Vec<u64>>,
@@ -136,15 +139,8 @@ impl Facts {
     }
 
     /// What the index said of many streams, if that is still true.
-    pub(super) fn page(
-        &self,
-        page: &StreamsPage,
-        limit: usize,
-        thaws: u64,
-    ) -> Option<&Vec<StreamSummary>> {
-        (self.thaws == thaws)
-            .then(|| self.pages.get(&(page.clone(), limit)))
-            .flatten()
+    pub(super) fn page(&self, page: &StreamsPage, thaws: u64) -> Option<(&[StreamSummary], bool)> {
+        self.pages.rows(page).filter(|_| self.thaws == thaws)
     }
 
     /// What the index said of a group, if that is still true.
@@ -336,8 +332,11 @@ impl Facts {
         limit: usize,
     ) -> Result<(), StoreError> {
         self.renew(shared);
-        let streams = shared.index.page(&page, limit).map_err(index_failed)?;
-        self.pages.insert((page, limit), streams);
+        let limit = limit.saturating_mul(1 << self.page_reads);
+        let rows = shared.index.page(&page, limit).map_err(index_failed)?;
+        let is_last = rows.len() < limit;
+        self.pages.add(page, Rows { rows, is_last });
+        self.page_reads = (self.page_reads + 1).min(DOUBLINGS_MAX);
         Ok(())
     }
 

@@ -192,6 +192,8 @@ impl Index {
             let (name, value) = entry?;
             let id = number(&value).ok_or(IndexError::Malformed("names"))?;
             match self.stream(id)? {
+                // Or a checkpoint is giving it another name: memory knows.
+                Some(stream) if stream.name.as_bytes() != name.as_ref() => {}
                 Some(stream) => found.push(stream),
                 // A checkpoint may have removed both meanwhile.
                 None if self.names.get(&name)?.as_ref() != Some(&value) => {}

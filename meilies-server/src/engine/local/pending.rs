@@ -3,7 +3,7 @@
 //! One set gathers what commits bring; a checkpoint takes the whole set, writes it into the index
 //! and drops it. Both sets together are what readers lay over the index.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ const POSITION_NOTE_BYTES: u64 = 1024 * 1024;
 /// Changes since a checkpoint, all absolute.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    pub(super) streams: HashMap<u64, PendingStream>,
+    pub(super) streams: BTreeMap<u64, PendingStream>,
     /// Names that are bound to another stream since, or to none.
     pub(super) names: BTreeMap<StreamName, Option<u64>>,
     /// Positions noted since, ascending.
@@ -68,12 +68,12 @@ impl Pending {
     /// Notes the latest state of a stream.
     pub(super) fn stream_changed(&mut self, row: &StreamSummary) -> &mut PendingStream {
         match self.streams.entry(row.id) {
-            std::collections::hash_map::Entry::Occupied(entry) => {
+            btree_map::Entry::Occupied(entry) => {
                 let stream = entry.into_mut();
                 stream.row.clone_from(row);
                 stream
             }
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(PendingStream {
+            btree_map::Entry::Vacant(entry) => entry.insert(PendingStream {
                 row: row.clone(),
                 is_gone: false,
                 locations: Vec::new(),
@@ -115,7 +115,8 @@ impl Pending {
 
     /// How many changes there are that memory is bounded by.
     pub(super) fn changes(&self) -> usize {
-        self.locations + self.entries.len() + self.keys.len() + self.producers_keys
+        let streams = self.locations.max(self.streams.len());
+        streams + self.entries.len() + self.keys.len() + self.producers_keys
     }
 
     /// Notes the last keys of a producer.

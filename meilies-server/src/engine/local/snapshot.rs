@@ -209,9 +209,9 @@ impl View for Snapshot<'_> {
     }
 
     fn streams(&self, page: &StreamsPage, limit: usize) -> Result<Vec<StreamSummary>, StoreError> {
-        pages::streams(self.live, page, limit, |page, limit| {
-            match self.facts.page(page, limit, self.live.thaws) {
-                Some(streams) => Ok(streams.clone()),
+        pages::streams(self.live, page, limit, |page| {
+            match self.facts.page(page, self.live.thaws) {
+                Some(rows) => Ok(rows),
                 None => self.facts.need(Need::Page(page.clone(), limit)),
             }
         })
@@ -453,7 +453,7 @@ fn reversed<V>((id, value): (EventId, V)) -> (Reverse<EventId>, V) {
 
 /// Merges ascending entries, of which those of an earlier layer replace those of later ones and of
 /// the last. Nothing is looked at before it is asked for.
-fn newest<K: Ord + Copy, V>(
+pub(super) fn newest<K: Ord + Copy, V>(
     layers: impl Iterator<Item = impl Iterator<Item = (K, V)>>,
     last: impl Iterator<Item = (K, V)>,
 ) -> impl Iterator<Item = (K, V)> {
