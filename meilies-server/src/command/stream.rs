@@ -16,6 +16,10 @@ use crate::engine::{Group, Refusal, StoreError, StreamSummary, Transaction, Verd
 
 /// Nodes that one approximate trim takes when it is not told, as in Redis.
 const TRIM_NODES_DEFAULT: u64 = 100;
+/// Events that it takes when nodes have no bound.
+const TRIM_EVENTS_DEFAULT: u64 = 10_000;
+/// Events that it takes at most when it is not told.
+const TRIM_EVENTS_DEFAULT_MAX: u64 = 1_000_000;
 
 const NO_SUCH_KEY: &str = "ERR no such key";
 
@@ -111,7 +115,10 @@ fn trim_stream(
         }
     };
     let excess = match trim.approximate {
-        true => whole_nodes(excess, trim.limit, scope.node_events_max),
+        true => {
+            let by = (trim.limit, references);
+            approximately((excess, length), by, scope.node_events_max)
+        }
         false => excess,
     };
     if excess == 0 {
@@ -158,17 +165,29 @@ fn part_numbers(
     Ok(numbers.into_iter().flatten().collect())
 }
 
-/// What of the excess an approximate trim takes: whole nodes, and no more than `limit`.
-fn whole_nodes(excess: u64, limit: Option<u64>, node: u64) -> u64 {
-    if node == 0 {
-        return 0;
-    }
+/// What of the excess an approximate trim takes: whole nodes, of which the last may have fewer
+/// events; of the last one that it looks at some events, where groups have a say in what is taken.
+/// All that it looks at are no more than `limit`.
+fn approximately(
+    (excess, length): (u64, u64),
+    (limit, references): (Option<u64>, References),
+    node: u64,
+) -> u64 {
     let limit = match limit {
         Some(0) => u64::MAX,
         Some(limit) => limit,
-        None => TRIM_NODES_DEFAULT.saturating_mul(node),
+        None => match TRIM_NODES_DEFAULT.saturating_mul(node) {
+            0 => TRIM_EVENTS_DEFAULT,
+            events => events.min(TRIM_EVENTS_DEFAULT_MAX),
+        },
     };
-    excess.min(limit) / node * node
+    let node = if node == 0 { u64::MAX } else { node };
+    let looked_at = excess.div_ceil(node).saturating_mul(node).min(length);
+    let takes_parts = excess == length || references != References::Keep;
+    match looked_at <= limit && takes_parts {
+        true => excess,
+        false => excess.min(limit) / node * node,
+    }
 }
 
 /// `XSETID key id [ENTRIESADDED count] [MAXDELETEDID id]`
