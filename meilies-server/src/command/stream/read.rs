@@ -72,14 +72,15 @@ pub(in crate::command) fn alone(
     )
 }
 
-/// What is waited for: what comes after the events that are there now, where no id is given.
+/// What is waited for: for `$` what comes after the events that are there now. There is none where
+/// the last one is wanted: that is then the last of those that come.
 fn from_now_on(
     view: &dyn View,
     streams: &[(StreamName, ReadFrom)],
 ) -> Result<Vec<(StreamName, ReadFrom)>, StoreError> {
     let resolved = streams.iter().map(|(key, from)| match from {
-        ReadFrom::After(_) => Ok((key.detached(), *from)),
-        ReadFrom::New | ReadFrom::Last => {
+        ReadFrom::After(_) | ReadFrom::Last => Ok((key.detached(), *from)),
+        ReadFrom::New => {
             let stream = view.stream(key)?;
             let last_id = stream.map_or(EventId::MIN, |stream| stream.last_id);
             Ok((key.detached(), ReadFrom::After(last_id)))
