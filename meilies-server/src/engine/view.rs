@@ -75,13 +75,14 @@ pub trait View {
         limit: usize,
     ) -> Result<Vec<PendingEntry>, StoreError>;
 
-    /// At most `limit` wanted pending entries of a group, those whose turn to be claimed comes
-    /// first ([`PendingEntry::turn`]), in this order.
+    /// At most `limit` wanted pending entries of a group for which `is_meant` holds, those whose
+    /// turn to be claimed comes first ([`PendingEntry::turn`]), in this order.
     fn first_in_turn(
         &self,
         group: &Group,
         wanted: &Wanted,
         limit: usize,
+        is_meant: &dyn Fn(&PendingEntry) -> bool,
     ) -> Result<Vec<PendingEntry>, StoreError>;
 
     /// The last keys of a producer in a stream.

@@ -131,17 +131,17 @@ pub(in crate::command) fn claim_idle(
     let most = attempts.saturating_add(1);
     let looked_at = view.pending(&editor.group, range, &Wanted::ALL, false, most)?;
     // What is deleted is found out for each, and counts.
-    let gone = is_deleted(view, &editor.stream, &looked_at)?;
+    let is_gone = is_deleted(view, &editor.stream)?;
     let (consumer, _) = editor.consumer(transaction, &request.consumer);
     let (mut claimed, mut deleted) = (Vec::new(), Vec::new());
     let mut cursor = EventId::MIN;
     let mut left = request.count;
-    for (at, (entry, is_gone)) in looked_at.into_iter().zip(gone).enumerate() {
+    for (at, entry) in looked_at.into_iter().enumerate() {
         if left == 0 || at >= attempts {
             cursor = entry.id;
             break;
         }
-        if is_gone {
+        if is_gone(&entry) {
             editor.settle(transaction, entry);
             deleted.push(entry.id);
             left -= 1;

@@ -116,14 +116,11 @@ impl Fields {
     }
 }
 
-/// Whether the event of a pending entry is deleted.
+/// Tells whether the event of a pending entry is deleted.
 pub(super) fn is_deleted(
     view: &dyn View,
     stream: &StreamSummary,
-    entries: &[PendingEntry],
-) -> Result<Vec<bool>, StoreError> {
-    let deleted = view.deleted(stream)?;
-    let is_deleted =
-        |entry: &PendingEntry| entry.number < stream.first || deleted.contains(entry.number);
-    Ok(entries.iter().map(is_deleted).collect())
+) -> Result<impl Fn(&PendingEntry) -> bool + use<>, StoreError> {
+    let (first, deleted) = (stream.first, view.deleted(stream)?);
+    Ok(move |entry: &PendingEntry| entry.number < first || deleted.contains(entry.number))
 }

@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use meilies_protocol::{EventId, PendingFilter, StreamName, writer};
 
-use super::no_key_or_group;
+use super::entries::is_deleted;
+use super::{Editor, no_key_or_group};
 use crate::command::data::Scope;
 use crate::engine::{Consumer, Group, PendingEntry, StoreError, View, Wanted};
 
@@ -108,6 +109,18 @@ pub(super) fn write_idle(idle_ms: Option<u64>, out: &mut BytesMut) {
         Some(idle_ms) => writer::number(out, idle_ms),
         None => writer::integer(out, -1),
     }
+}
+
+/// At most so many wanted entries, in the order in which they are claimed, but for those whose
+/// events are deleted.
+pub(super) fn claimable(
+    view: &dyn View,
+    editor: &Editor,
+    wanted: &Wanted,
+    limit: usize,
+) -> Result<Vec<PendingEntry>, StoreError> {
+    let is_gone = is_deleted(view, &editor.stream)?;
+    view.first_in_turn(&editor.group, wanted, limit, &|entry| !is_gone(entry))
 }
 
 /// At most so many entries of a range that are pending with a consumer.

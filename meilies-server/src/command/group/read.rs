@@ -5,7 +5,7 @@ use meilies_protocol::{EventId, GroupFrom, StreamName, Version, XReadGroup, writ
 
 use super::counts::Counts;
 use super::entries::{Before, Fields, Place};
-use super::pending::collect_own;
+use super::pending::{claimable, collect_own};
 use super::{Editor, READING, no_key_or_group};
 use crate::command::data::{Scope, all};
 use crate::command::stream::range::{Part, check_size};
@@ -52,6 +52,7 @@ pub(in crate::command) fn read(
     let mut limits = Limits {
         count: request.max_count.unwrap_or(u64::MAX),
         bytes: request.max_size,
+        is_begun: false,
     };
     let is_its_turn = |key| place.is_none_or(|place| place.is_first(key));
     let mut parts = Vec::new();
@@ -80,6 +81,8 @@ pub(in crate::command) fn read(
 struct Limits {
     count: u64,
     bytes: Option<u64>,
+    /// Whether anything is given.
+    is_begun: bool,
 }
 
 fn write_part(part: &Given, version: Version, out: &mut BytesMut) {
@@ -125,12 +128,14 @@ fn new(
         false => 0,
     };
     let fresh = undelivered(transaction, &editor, left, limits, &mut part.fields)?;
+    // What needs no acknowledgement is not in its hands.
+    let takes_any = !part.entries.is_empty() || !(fresh.is_empty() || request.no_ack);
     deliver(transaction, &mut editor, consumer, request.no_ack, &fresh)?;
     let fresh = fresh.into_iter().map(|event| (event.id, Some(event.place)));
     part.entries.extend(fresh);
     limits.count -= part.entries.len() as u64;
     if is_new || !part.entries.is_empty() {
-        editor.seen(consumer, now, !part.entries.is_empty());
+        editor.seen(consumer, now, takes_any);
     } else {
         transaction.sightings().note(consumer, now);
     }
@@ -160,7 +165,7 @@ fn undelivered(
         for run in part.next(view)? {
             for event in run.events() {
                 let place = fields.push(&event);
-                if !limits.takes(&place, found.is_empty()) {
+                if !limits.takes(&place) {
                     return Ok(found);
                 }
                 found.push(Fresh {
@@ -176,7 +181,8 @@ fn undelivered(
 
 impl Limits {
     /// Whether there is room for an event; for the first there is in any case.
-    fn takes(&mut self, event: &Place, is_first: bool) -> bool {
+    fn takes(&mut self, event: &Place) -> bool {
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
         let Some(left) = &mut self.bytes else {
             return true;
         };
@@ -238,7 +244,7 @@ fn deliver(
 }
 
 /// Takes over what has been idle for so long, what was given back first, then what is idle for
-/// longest. What is deleted by now is pending no more.
+/// longest. What is deleted by now stays as it is.
 fn claim(
     transaction: &mut dyn Transaction,
     editor: &mut Editor,
@@ -250,17 +256,13 @@ fn claim(
     let view: &dyn View = transaction;
     let most = usize::try_from(wanted).unwrap_or(usize::MAX);
     let idle = Wanted::ALL.idle_for(now, min_idle_ms);
-    let idle = view.first_in_turn(&editor.group, &idle, most)?;
+    let idle = claimable(view, editor, &idle, most)?;
     let places = part.fields.load(view, &editor.stream, &idle)?;
     let mut claimed = Vec::new();
     for (entry, place) in idle.into_iter().zip(places) {
-        let Some(place) = place else {
-            editor.settle(transaction, entry);
-            continue;
-        };
-        if !limits.takes(&place, part.entries.is_empty()) {
+        let Some(place) = place.filter(|place| limits.takes(place)) else {
             break;
-        }
+        };
         claimed.push((entry.idle_ms(now), entry.deliveries));
         part.entries.push((entry.id, Some(place)));
         let taken = PendingEntry {

@@ -12,6 +12,7 @@ use meilies_protocol::{StreamName, UnblockReason, XReadGroup, writer};
 use tokio::time::Instant;
 
 use super::Editor;
+use super::pending::claimable;
 use super::read::read;
 use crate::command::data::{Scope, finish};
 use crate::command::stream::read::{blocked, look_async};
@@ -241,7 +242,7 @@ fn has_any(view: &dyn View, request: &XReadGroup, place: &Turn) -> Result<Seen, 
         let Some(min_idle_ms) = claims else {
             continue;
         };
-        let next = view.first_in_turn(&editor.group, &Wanted::ALL, 1)?.pop();
+        let next = claimable(view, &editor, &Wanted::ALL, 1)?.pop();
         let idle_ms = next.map(|entry| entry.idle_ms(now).unwrap_or(min_idle_ms));
         match idle_ms.map(|idle| min_idle_ms.saturating_sub(idle)) {
             Some(0) => return Ok(Seen::Something),
@@ -290,7 +291,7 @@ fn is_any_due(view: &dyn View, lines: &[Line]) -> Result<bool, StoreError> {
             What::New => has_undelivered(view, &editor)?,
             What::Idle(min_idle_ms) => {
                 let idle = Wanted::ALL.idle_for(view.now_ms(), min_idle_ms);
-                !view.first_in_turn(&editor.group, &idle, 1)?.is_empty()
+                !claimable(view, &editor, &idle, 1)?.is_empty()
             }
         };
         if is_due {

@@ -82,61 +82,6 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// As `first_in_turn`, of those entries whose ids are asked for.
-    pub(super) fn first_in_turn_where(
-        &self,
-        group: &Group,
-        wanted: &Wanted,
-        limit: usize,
-        is_asked_for: impl Fn(EventId) -> bool,
-    ) -> Result<Vec<PendingEntry>, StoreError> {
-        let mut first = BTreeMap::new();
-        let mut add = |entries: Vec<PendingEntry>| {
-            for entry in entries {
-                if wanted.admits(&entry) && is_asked_for(entry.id) {
-                    first.insert(entry.turn(), entry);
-                }
-                if first.len() > limit {
-                    first.pop_last();
-                }
-            }
-            first
-                .last_key_value()
-                .map(|(turn, _)| *turn)
-                .filter(|_| first.len() >= limit)
-        };
-        if group.pending < ZONED_ENTRIES_MIN {
-            let all = EventId::MIN..=EventId::MAX;
-            add(self.pending(group, all, &Wanted::ALL, false, usize::MAX)?);
-            return Ok(first.into_values().collect());
-        }
-        let (mut zone, mut last, mut missing) = (None, None, 0);
-        loop {
-            let next = self.zones(group)?.next(zone);
-            let Some(place) = next.filter(|place| place.is_due(wanted)) else {
-                break;
-            };
-            if last.is_some_and(|last| last < place.first_turn()) {
-                break;
-            }
-            zone = next;
-            let ids = place.start..=place.end;
-            match self.pending(group, ids, &Wanted::ALL, false, usize::MAX) {
-                Ok(entries) => {
-                    self.zones(group)?.settle(place, &entries);
-                    last = add(entries);
-                }
-                // What else may be needed is read in the same go.
-                Err(StoreError::WouldBlock) if missing < ZONES_AHEAD => missing += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        match missing {
-            0 => Ok(first.into_values().collect()),
-            _ => Err(StoreError::WouldBlock),
-        }
-    }
-
     /// All producers of a stream, by what stands for their names.
     pub(super) fn producers_by_hash(
         &self,
@@ -370,8 +315,51 @@ impl View for Snapshot<'_> {
         group: &Group,
         wanted: &Wanted,
         limit: usize,
+        is_meant: &dyn Fn(&PendingEntry) -> bool,
     ) -> Result<Vec<PendingEntry>, StoreError> {
-        self.first_in_turn_where(group, wanted, limit, |_| true)
+        let mut first = BTreeMap::new();
+        let mut add = |entries: Vec<PendingEntry>| {
+            for entry in entries {
+                if wanted.admits(&entry) && is_meant(&entry) {
+                    first.insert(entry.turn(), entry);
+                }
+                if first.len() > limit {
+                    first.pop_last();
+                }
+            }
+            let last = first.last_key_value().map(|(turn, _)| *turn);
+            last.filter(|_| first.len() >= limit)
+        };
+        if group.pending < ZONED_ENTRIES_MIN {
+            let all = EventId::MIN..=EventId::MAX;
+            add(self.pending(group, all, &Wanted::ALL, false, usize::MAX)?);
+            return Ok(first.into_values().collect());
+        }
+        let (mut zone, mut last, mut missing) = (None, None, 0);
+        loop {
+            let next = self.zones(group)?.next(zone);
+            let Some(place) = next.filter(|place| place.is_due(wanted)) else {
+                break;
+            };
+            if last.is_some_and(|last| last < place.first_turn()) {
+                break;
+            }
+            zone = next;
+            let ids = place.start..=place.end;
+            match self.pending(group, ids, &Wanted::ALL, false, usize::MAX) {
+                Ok(entries) => {
+                    self.zones(group)?.settle(place, &entries);
+                    last = add(entries);
+                }
+                // What else may be needed is read in the same go.
+                Err(StoreError::WouldBlock) if missing < ZONES_AHEAD => missing += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        match missing {
+            0 => Ok(first.into_values().collect()),
+            _ => Err(StoreError::WouldBlock),
+        }
     }
 
     fn producer(&self, stream: &StreamSummary, name: &[u8]) -> Result<Arc<Producer>, StoreError> {

@@ -366,15 +366,17 @@ impl View for LocalTransaction<'_> {
         group: &Group,
         wanted: &Wanted,
         limit: usize,
+        is_meant: &dyn Fn(&PendingEntry) -> bool,
     ) -> Result<Vec<PendingEntry>, StoreError> {
         let is_unchanged = |id| self.assembly.pending(group.id, id, id).next().is_none();
+        let is_meant_before = |entry: &PendingEntry| is_unchanged(entry.id) && is_meant(entry);
         let before = self
             .base
-            .first_in_turn_where(group, wanted, limit, is_unchanged)?;
+            .first_in_turn(group, wanted, limit, &is_meant_before)?;
         let all = (EventId::MIN, EventId::MAX);
         let changed = self.assembly.pending(group.id, all.0, all.1);
         let changed = changed.filter_map(|(_, entry)| entry);
-        let changed = changed.filter(|entry| wanted.admits(entry));
+        let changed = changed.filter(|entry| wanted.admits(entry) && is_meant(entry));
         let mut first: Vec<PendingEntry> = before.into_iter().chain(changed).collect();
         first.sort_unstable_by_key(PendingEntry::turn);
         first.truncate(limit);

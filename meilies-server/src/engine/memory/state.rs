@@ -315,9 +315,11 @@ impl View for State {
         group: &Group,
         wanted: &Wanted,
         limit: usize,
+        is_meant: &dyn Fn(&PendingEntry) -> bool,
     ) -> Result<Vec<PendingEntry>, StoreError> {
         let all = EventId::MIN..=EventId::MAX;
         let mut entries = self.pending(group, all, wanted, false, usize::MAX)?;
+        entries.retain(is_meant);
         entries.sort_by_key(PendingEntry::turn);
         entries.truncate(limit);
         Ok(entries)
