@@ -343,14 +343,18 @@ pub(super) fn delete_referenced(
         return Ok(Ok(vec![Outcome::Missing; ids.len()]));
     };
     let found = all(ids.iter().map(|id| view.number_of(&stream, *id)))?;
+    let kept = match references {
+        References::Acknowledged => are_referenced(view, &stream, ids)?,
+        References::Keep | References::Delete => vec![false; ids.len()],
+    };
     let mut deleted = std::collections::BTreeMap::new();
     let mut outcomes = Vec::with_capacity(ids.len());
-    for (id, number) in ids.iter().zip(found) {
+    for ((id, number), is_kept) in ids.iter().zip(found).zip(kept) {
         let Some(number) = number.filter(|number| !deleted.contains_key(number)) else {
             outcomes.push(Outcome::Missing);
             continue;
         };
-        if references == References::Acknowledged && is_referenced(transaction, &stream, *id)? {
+        if is_kept {
             outcomes.push(Outcome::Referenced);
             continue;
         }
@@ -369,18 +373,24 @@ pub(super) fn delete_referenced(
     Ok(refused.map(|()| outcomes))
 }
 
-/// Whether a group has still to get or to acknowledge an event.
-pub(super) fn is_referenced(
+/// For each event whether a group has still to get or to acknowledge it.
+pub(super) fn are_referenced(
     view: &dyn View,
     stream: &StreamSummary,
-    id: EventId,
-) -> Result<bool, StoreError> {
+    ids: &[EventId],
+) -> Result<Vec<bool>, StoreError> {
     let groups = view.groups(stream)?;
-    let referenced = all(groups.iter().map(|group| {
-        let is_ahead = group.last_id < id;
-        Ok(is_ahead || view.pending_entry(group, id)?.is_some())
-    }))?;
-    Ok(referenced.contains(&true))
+    let Some(got_by_all) = groups.iter().map(|group| group.last_id).min() else {
+        return Ok(vec![false; ids.len()]);
+    };
+    let is_pending = |id| {
+        let pending = all(groups.iter().map(|group| view.pending_entry(group, id)))?;
+        Ok(pending.iter().any(Option::is_some))
+    };
+    all(ids.iter().map(|id| match *id > got_by_all {
+        true => Ok(true),
+        false => is_pending(*id),
+    }))
 }
 
 /// Takes what is pending with these ids out of all groups of a stream.

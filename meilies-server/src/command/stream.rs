@@ -140,9 +140,7 @@ fn trim_stream(
         group::forget(transaction, &stream, &ids)?;
         return Ok(transaction.trim(key, first)?.map(|()| excess));
     }
-    let kept = all(ids
-        .iter()
-        .map(|id| group::is_referenced(view, &stream, *id)))?;
+    let kept = group::are_referenced(view, &stream, &ids)?;
     let numbers = part_numbers(view, &stream, &ids, &kept)?;
     let trimmed = numbers.len() as u64;
     if numbers.is_empty() {
