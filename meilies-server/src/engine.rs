@@ -403,6 +403,9 @@ pub struct Statistics {
     pub sync_us_total: u64,
     /// The longest of them, in µs.
     pub sync_us_max: u64,
+    /// New events and other changes that the index on disk does not cover, as Redis counts them;
+    /// of what was found at the start, each group or stream that a commit changes counts once.
+    pub unsaved_changes: u64,
     /// Commits that the index on disk covers.
     pub checkpoint_commits: u64,
     /// When it was written, ms since 1970 UTC; 0 when never since the start.

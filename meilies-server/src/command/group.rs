@@ -100,6 +100,7 @@ impl Editor {
             active_at: None,
             first: EventId::MIN,
         });
+        transaction.count(1);
         (id, true)
     }
 
@@ -250,10 +251,9 @@ pub(super) fn acknowledge(
     };
     let settled = settle(transaction, &mut editor, ids)?;
     editor.finish(transaction)?;
-    writer::number(
-        out,
-        settled.iter().filter(|settled| **settled).count() as u64,
-    );
+    let settled = settled.iter().filter(|settled| **settled).count() as u64;
+    transaction.count(settled);
+    writer::number(out, settled);
     Ok(Verdict::Commit)
 }
 
@@ -298,6 +298,7 @@ pub(super) fn acknowledge_and_delete(
     editor.finish(transaction)?;
     let pairs = ids.iter().zip(&settled).filter(|(_, settled)| **settled);
     let acknowledged: Vec<EventId> = pairs.map(|(id, _)| *id).collect();
+    transaction.count(acknowledged.len() as u64);
     let outcomes = match delete_referenced(transaction, key, references, &acknowledged)? {
         Ok(outcomes) => outcomes,
         Err(refused) => {

@@ -179,6 +179,7 @@ pub(super) fn delete(
             }
         }
     }
+    transaction.count(deleted);
     writer::number(out, deleted);
     Ok(Verdict::Commit)
 }
@@ -212,7 +213,9 @@ pub(super) fn rename(
         writer::number(out, 0);
         return Ok(Verdict::Commit);
     }
-    match transaction.rename(&from, &to)? {
+    let renamed = transaction.rename(&from, &to)?;
+    transaction.count(u64::from(renamed.is_ok()));
+    match renamed {
         Ok(()) if replaces => writer::simple(out, "OK"),
         Ok(()) => writer::number(out, 1),
         Err(Refusal::NoStream) => writer::error(out, NO_SUCH_KEY),
@@ -240,7 +243,7 @@ pub(super) fn flush(
     let mut missing = Ok(());
     for name in names {
         match transaction.remove(&name) {
-            Ok(Ok(_)) => {}
+            Ok(Ok(was_there)) => transaction.count(u64::from(was_there)),
             Ok(Err(refused)) => {
                 writer::error(out, &refusal(&refused));
                 return Ok(Verdict::Abort);

@@ -45,7 +45,9 @@ pub(super) fn delete(
         Ok(outcomes) => {
             let deleted = outcomes.into_iter();
             let deleted = deleted.filter(|outcome| *outcome == group::Outcome::Deleted);
-            writer::number(out, deleted.count() as u64);
+            let deleted = deleted.count() as u64;
+            transaction.count(deleted);
+            writer::number(out, deleted);
         }
         Err(refused) => writer::error(out, &refusal(&refused)),
     }
@@ -65,6 +67,7 @@ pub(super) fn delete_each(
         Ok(outcomes) => {
             writer::array_header(out, outcomes.len());
             for outcome in outcomes {
+                transaction.count(u64::from(outcome == group::Outcome::Deleted));
                 let outcome = match outcome {
                     group::Outcome::Missing => -1,
                     group::Outcome::Deleted => 1,
@@ -96,6 +99,17 @@ pub(super) fn trim(
 
 /// Trims a stream, which need not be there. Returns how many events are gone.
 fn trim_stream(
+    transaction: &mut dyn Transaction,
+    key: &StreamName,
+    trim: (&Trim, References),
+    scope: Scope,
+) -> Result<Result<u64, Refusal>, StoreError> {
+    let trimmed = take_from_front(transaction, key, trim, scope)?;
+    transaction.count(*trimmed.as_ref().unwrap_or(&0));
+    Ok(trimmed)
+}
+
+fn take_from_front(
     transaction: &mut dyn Transaction,
     key: &StreamName,
     (trim, references): (&Trim, References),
@@ -214,6 +228,7 @@ pub(super) fn set_id(
             if let Some(added) = request.entries_added {
                 limit_entries_read(transaction, &stream, added)?;
             }
+            transaction.count(1);
             writer::simple(out, "OK");
         }
         Err(refused) => writer::error(out, &refusal(&refused)),

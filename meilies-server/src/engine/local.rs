@@ -454,9 +454,9 @@ impl Inner {
     fn statistics(&self) -> Statistics {
         let shared = &self.shared;
         let figures = &shared.figures;
-        let (end, recent_bytes) = {
+        let (end, unsaved_changes, recent_bytes) = {
             let live = shared.live();
-            (live.end, live.recent.bytes() as u64)
+            (live.end, live.counted(), live.recent.bytes() as u64)
         };
         let failure = match shared.health() {
             Health::Good => shared.maintenance.failure(),
@@ -472,6 +472,7 @@ impl Inner {
             syncs: figures.syncs.load(Ordering::Relaxed),
             sync_us_total: figures.sync_us_total.load(Ordering::Relaxed),
             sync_us_max: figures.sync_us_max.load(Ordering::Relaxed),
+            unsaved_changes,
             checkpoint_commits: figures.checkpoint_commits.load(Ordering::Relaxed),
             checkpoint_at: figures.checkpoint_at.load(Ordering::Relaxed),
             epoch: end.epoch,

@@ -35,6 +35,7 @@ struct Inner {
     state: State,
     commits: u64,
     checkpoint_commits: u64,
+    checkpoint_changes: u64,
     checkpoint_at: u64,
     closed: bool,
     /// What waits for the commits to go on, when they are held.
@@ -234,6 +235,7 @@ impl Engine for MemoryEngine {
             streams: inner.state.count(),
             events: inner.state.next_position,
             commits: inner.commits,
+            unsaved_changes: inner.state.changes() - inner.checkpoint_changes,
             checkpoint_commits: inner.checkpoint_commits,
             checkpoint_at: inner.checkpoint_at,
             fsync: "no",
@@ -246,6 +248,7 @@ impl Engine for MemoryEngine {
     fn checkpoint(&self) -> BoxFuture<'static, Result<(), StoreError>> {
         let mut inner = self.inner();
         (inner.checkpoint_commits, inner.checkpoint_at) = (inner.commits, now_ms());
+        inner.checkpoint_changes = inner.state.changes();
         ready(Ok(())).boxed()
     }
 

@@ -174,6 +174,10 @@ pub trait Transaction: View {
         producing: Producing,
     ) -> Result<Result<(), Refusal>, StoreError>;
 
+    /// Counts changes other than new events, as many as Redis would: they are told until they are
+    /// saved.
+    fn count(&mut self, changes: u64);
+
     /// An id for a new group or consumer.
     fn new_id(&mut self) -> u64;
 

@@ -198,13 +198,7 @@ fn memory(facts: &Facts, lines: &mut Lines) {
 fn persistence(facts: &Facts, lines: &mut Lines) {
     // Clients are accepted once the store is open.
     lines.field("loading", 0);
-    lines.field(
-        "rdb_changes_since_last_save",
-        facts
-            .store
-            .commits
-            .saturating_sub(facts.store.checkpoint_commits),
-    );
+    lines.field("rdb_changes_since_last_save", facts.store.unsaved_changes);
     let is_saving = facts.context.saving.load(Ordering::Acquire);
     lines.field("rdb_bgsave_in_progress", u8::from(is_saving));
     lines.field("rdb_last_save_time", last_save_at(facts.context));

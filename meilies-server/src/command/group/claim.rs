@@ -78,6 +78,7 @@ pub(in crate::command) fn claim(
         let Some(place) = place else {
             // Its event is deleted: it is pending no more.
             if let Some(before) = before {
+                transaction.count(1);
                 editor.settle(transaction, before);
                 changed.insert(entry.id, None);
             }
@@ -103,6 +104,7 @@ pub(in crate::command) fn claim(
     }
     editor.seen(consumer, now, !claimed.is_empty());
     editor.finish(transaction)?;
+    transaction.count(claimed.len() as u64);
     writer::array_header(out, claimed.len());
     for (id, place) in &claimed {
         match request.just_ids {
@@ -167,6 +169,7 @@ pub(in crate::command) fn claim_idle(
     };
     editor.seen(consumer, now, !claimed.is_empty());
     editor.finish(transaction)?;
+    transaction.count((claimed.len() + deleted.len()) as u64);
     writer::array_header(out, 3);
     writer::bulk_id(out, cursor);
     writer::array_header(out, claimed.len());
@@ -239,6 +242,7 @@ pub(in crate::command) fn give_back(
         released += 1;
     }
     editor.finish(transaction)?;
+    transaction.count(released);
     writer::number(out, released);
     Ok(Verdict::Commit)
 }

@@ -121,6 +121,7 @@ fn create(
         ..Group::new(id, name, last_id, next)
     };
     transaction.put_group(&stream, group)?;
+    transaction.count(1);
     writer::simple(out, "OK");
     Ok(())
 }
@@ -140,6 +141,7 @@ fn set_id(
     let group = editor.change();
     (group.last_id, group.next, group.entries_read) = (last_id, next, entries_read);
     editor.finish(transaction)?;
+    transaction.count(1);
     writer::simple(out, "OK");
     Ok(())
 }
@@ -157,6 +159,7 @@ fn destroy(
     let was_there = transaction.group(&stream, group)?.is_some();
     if was_there {
         transaction.remove_group(&stream, group)?;
+        transaction.count(1);
     }
     writer::number(out, u64::from(was_there));
     Ok(())
@@ -183,6 +186,7 @@ fn delete_consumer(
     }
     editor.change().remove(name);
     editor.finish(transaction)?;
+    transaction.count(1);
     writer::number(out, consumer.pending);
     Ok(())
 }

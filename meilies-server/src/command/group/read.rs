@@ -130,6 +130,8 @@ fn new(
     let fresh = undelivered(transaction, &editor, left, limits, &mut part.fields)?;
     // What needs no acknowledgement is not in its hands.
     let takes_any = !part.entries.is_empty() || !(fresh.is_empty() || request.no_ack);
+    // What is new counts once, however much it is.
+    transaction.count(part.entries.len() as u64 + u64::from(!fresh.is_empty()));
     deliver(transaction, &mut editor, consumer, request.no_ack, &fresh)?;
     let fresh = fresh.into_iter().map(|event| (event.id, Some(event.place)));
     part.entries.extend(fresh);

@@ -98,7 +98,10 @@ pub(in crate::command) fn configure(
         ..producing
     };
     match transaction.set_producing(name, producing)? {
-        Ok(()) => writer::simple(out, "OK"),
+        Ok(()) => {
+            transaction.count(1);
+            writer::simple(out, "OK");
+        }
         Err(refused) => writer::error(out, &refusal(&refused)),
     }
     Ok(Verdict::Commit)

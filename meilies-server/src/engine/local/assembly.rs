@@ -62,6 +62,8 @@ pub(super) struct Assembly {
     keys: BTreeSet<(u64, u128, u64)>,
     /// Producers whose keys it changes, by stream and what stands for the name.
     producers: BTreeMap<(u64, u128), Arc<Producer>>,
+    /// Changes other than new events, as commands count them.
+    counted: u64,
     /// How many savepoints were set; what changes under one is in the journal.
     savepoints: u64,
     savepoint: Option<Savepoint>,
@@ -124,6 +126,7 @@ impl Assembly {
             pending: BTreeMap::new(),
             keys: BTreeSet::new(),
             producers: BTreeMap::new(),
+            counted: 0,
             savepoints: 0,
             savepoint: None,
         }
@@ -142,6 +145,16 @@ impl Assembly {
     /// The first stream id after the commit.
     pub(super) fn next_stream_id(&self) -> u64 {
         self.next_stream_id
+    }
+
+    /// Counts changes other than new events.
+    pub(super) fn count(&mut self, changes: u64) {
+        self.counted += changes;
+    }
+
+    /// How many changes other than new events were counted.
+    pub(super) fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// The commit's time.

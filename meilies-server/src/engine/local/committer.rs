@@ -244,6 +244,7 @@ impl Committer {
             producers: assembly.producer_changes(),
             located: Vec::with_capacity(batches.len()),
             batches: Vec::with_capacity(batches.len()),
+            counted: assembly.counted(),
             ..CommitChanges::new(next.place, self.end)
         };
         for slot in slots {

@@ -66,6 +66,8 @@ pub(super) struct Frozen {
 pub(super) struct CommitChanges {
     pub(super) place: CommitPlace,
     pub(super) end: Checkpoint,
+    /// Changes other than its events, as commands count them.
+    pub(super) counted: u64,
     /// Streams that changed.
     pub(super) streams: Vec<StreamChange>,
     /// Names that are bound to another stream now, or to none.
@@ -90,6 +92,7 @@ impl CommitChanges {
         CommitChanges {
             place,
             end,
+            counted: 0,
             streams: Vec::new(),
             names: Vec::new(),
             touched: Vec::new(),
@@ -160,6 +163,7 @@ impl Live {
                 self.recent.rename(*id, name);
             }
         }
+        self.pending.counted += changes.counted + (changes.end.next_position - first_position);
         self.pending.names.extend(changes.names);
         for change in &changes.streams {
             self.pending.stream_changed(&change.row);
@@ -248,6 +252,11 @@ impl Live {
         });
         let changed = changed.collect();
         self.zones.begin(group, changed, size);
+    }
+
+    /// Changes that are not in the index yet, as commands count them.
+    pub(super) fn counted(&self) -> u64 {
+        self.layers().map(|layer| layer.counted).sum()
     }
 
     /// Whether anything is not in the index yet.

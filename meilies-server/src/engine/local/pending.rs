@@ -38,6 +38,8 @@ pub(super) struct Pending {
     pub(super) producers: BTreeMap<(u64, u128), Arc<Producer>>,
     /// How many keys these hold.
     producers_keys: usize,
+    /// How many changes there are, as commands count them.
+    pub(super) counted: u64,
     /// How many locations all streams have together.
     pub(super) locations: usize,
     /// Bytes of the commits.

@@ -500,6 +500,10 @@ impl Transaction for LocalTransaction<'_> {
         }))
     }
 
+    fn count(&mut self, changes: u64) {
+        self.assembly.count(changes);
+    }
+
     fn new_id(&mut self) -> u64 {
         self.assembly.new_id()
     }

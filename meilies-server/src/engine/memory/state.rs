@@ -25,6 +25,8 @@ pub(super) struct State {
     /// The time by which it answers, ms since 1970 UTC.
     pub(super) now: u64,
     pub(super) next_position: u64,
+    /// Changes other than new events, as commands count them.
+    pub(super) counted: u64,
     /// All batches in commit order, one event each; positions are without gaps.
     all: Vec<Arc<Batch>>,
     names: BTreeMap<StreamName, u64>,
@@ -53,6 +55,11 @@ pub(super) struct Stream {
 }
 
 impl State {
+    /// How many changes there ever were.
+    pub(super) fn changes(&self) -> u64 {
+        self.next_position + self.counted
+    }
+
     /// All events in the order of their positions, deleted ones too.
     pub(super) fn all(&self) -> &[Arc<Batch>] {
         &self.all
@@ -438,6 +445,10 @@ impl Transaction for State {
         };
         stream.trim(first);
         Ok(Ok(()))
+    }
+
+    fn count(&mut self, changes: u64) {
+        self.counted += changes;
     }
 
     fn set_ids(

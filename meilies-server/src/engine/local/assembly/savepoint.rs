@@ -20,6 +20,7 @@ pub(super) struct Savepoint {
     before: usize,
     position: u64,
     stream_id: u64,
+    counted: u64,
     pub(super) journal: Vec<Undo>,
 }
 
@@ -108,6 +109,7 @@ impl Assembly {
             before: self.before.len(),
             position: self.next_position,
             stream_id: self.next_stream_id,
+            counted: self.counted,
             journal: Vec::new(),
         });
     }
@@ -144,6 +146,7 @@ impl Assembly {
         self.before.truncate(savepoint.before);
         self.next_position = savepoint.position;
         self.next_stream_id = savepoint.stream_id;
+        self.counted = savepoint.counted;
         self.savepoints += 1;
     }
 

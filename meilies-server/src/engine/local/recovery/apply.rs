@@ -55,7 +55,9 @@ impl Recovery {
         };
         let mut count = 0;
         for found in batches(body) {
-            reading.batch(&found?)?;
+            let found = found?;
+            reading.batch(&found)?;
+            reading.changes.counted += u64::from(found.header.kind != Kind::Events);
             count += 1;
         }
         if count != header.batches {
