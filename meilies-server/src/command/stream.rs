@@ -260,6 +260,12 @@ fn why_not(
     stream: &StreamSummary,
     request: &XSetId,
 ) -> Result<Option<&'static str>, StoreError> {
+    // Whether or not another one is given.
+    if request.id < stream.max_deleted_id {
+        return Ok(Some(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
     let last_id = match view.ends(stream)? {
         Some((_, last)) => view.id_of(stream, last)?,
         None => None,
@@ -267,13 +273,6 @@ fn why_not(
     if last_id.is_some_and(|last| request.id < last) {
         return Ok(Some(
             "ERR The ID specified in XSETID is smaller than the target stream top item",
-        ));
-    }
-    // What is given is not above the id: that was parsed so.
-    let given = request.max_deleted.filter(|id| *id > EventId::MIN);
-    if given.is_none() && request.id < stream.max_deleted_id {
-        return Ok(Some(
-            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
         ));
     }
     if request
