@@ -27,10 +27,10 @@ pub enum StreamRequestError {
     #[error("The ID specified in XADD must be greater than 0-0")]
     NewIdZero,
     /// XADD is to know repetitions by two ways.
-    #[error("IDMP/IDMPAUTO specified multiple times")]
+    #[error("syntax error, IDMP/IDMPAUTO specified multiple times")]
     IdempotencyTwice,
     /// XADD is to know repetitions and is given an id.
-    #[error("IDMP/IDMPAUTO can be used only with auto-generated IDs")]
+    #[error("syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs")]
     IdempotencyWithId,
     /// A range begins behind the greatest id.
     #[error("invalid start ID for the interval")]
@@ -82,13 +82,13 @@ pub enum StreamRequestError {
     #[error("The ID specified in XSETID is smaller than the provided max_deleted_entry_id")]
     DeletedBehindLast,
     /// XADD is given a producer without a name.
-    #[error("{option} requires a non-empty producer ID")]
+    #[error("syntax error, {option} requires a non-empty producer ID")]
     ProducerEmpty {
         /// In which option.
         option: &'static str,
     },
     /// XADD is given an empty key.
-    #[error("IDMP requires a non-empty idempotent ID")]
+    #[error("syntax error, IDMP requires a non-empty idempotent ID")]
     KeyEmpty,
     /// XCFGSET is to set nothing.
     #[error("At least one parameter must be specified")]

@@ -356,15 +356,15 @@ const LATER: &[(&str, &str)] = &[
     ("XTRIM s MAXLEN 5 ACKED ACKED", SYNTAX),
     (
         "XADD s IDMP p k 1-1 a b",
-        "ERR IDMP/IDMPAUTO can be used only with auto-generated IDs",
+        "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
     ),
     (
         "XADD s IDMPAUTO p 1-* a b",
-        "ERR IDMP/IDMPAUTO can be used only with auto-generated IDs",
+        "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
     ),
     (
         "XADD s IDMP p k IDMPAUTO p * a b",
-        "ERR IDMP/IDMPAUTO specified multiple times",
+        "ERR syntax error, IDMP/IDMPAUTO specified multiple times",
     ),
     // The id is taken for the key, and the field for the id.
     ("XADD s IDMP p * a b", INVALID_ID),
