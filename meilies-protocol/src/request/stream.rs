@@ -88,6 +88,16 @@ pub(crate) fn set_id(arguments: &Arguments) -> Result<Request, RequestError> {
 
 pub(crate) fn configure(arguments: &Arguments) -> Result<Request, RequestError> {
     let key = stream(arguments, 1)?;
+    let parsed = configuration(arguments).map(|(duration_s, max_size)| Request::XCfgSet {
+        key: key.clone(),
+        duration_s,
+        max_size,
+    });
+    unless_absent(parsed, arguments, || Ok(vec![(key, None)]), Absent::Key)
+}
+
+/// What XCFGSET sets: for how long and how many keys of producers are known.
+fn configuration(arguments: &Arguments) -> Result<(Option<u64>, Option<u64>), RequestError> {
     let (mut duration_s, mut max_size) = (None, None);
     let mut options = Options::from(arguments, 2);
     while let Some((word, _)) = options.next() {
@@ -95,10 +105,12 @@ pub(crate) fn configure(arguments: &Arguments) -> Result<Request, RequestError> 
         match word.as_bytes() {
             b"IDMP-DURATION" => {
                 let refused = StreamRequestError::Duration;
+                once(duration_s, "IDMP-DURATION")?;
                 duration_s = Some(within(&value, IDEMPOTENCY_DURATION_S_MAX, refused)?);
             }
             b"IDMP-MAXSIZE" => {
                 let refused = StreamRequestError::KeysKept;
+                once(max_size, "IDMP-MAXSIZE")?;
                 max_size = Some(within(&value, IDEMPOTENCY_KEYS_MAX, refused)?);
             }
             _ => return Err(RequestError::Syntax),
@@ -107,11 +119,14 @@ pub(crate) fn configure(arguments: &Arguments) -> Result<Request, RequestError> 
     if duration_s.is_none() && max_size.is_none() {
         return Err(StreamRequestError::NothingSet.into());
     }
-    Ok(Request::XCfgSet {
-        key,
-        duration_s,
-        max_size,
-    })
+    Ok((duration_s, max_size))
+}
+
+fn once(before: Option<u64>, option: &'static str) -> Result<(), RequestError> {
+    match before {
+        Some(_) => Err(StreamRequestError::SetTwice { option }.into()),
+        None => Ok(()),
+    }
 }
 
 /// A number from 1 to `most`.

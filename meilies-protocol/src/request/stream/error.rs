@@ -93,6 +93,12 @@ pub enum StreamRequestError {
     /// XCFGSET is to set nothing.
     #[error("At least one parameter must be specified")]
     NothingSet,
+    /// XCFGSET is to set the same twice.
+    #[error("{option} specified multiple times")]
+    SetTwice {
+        /// What.
+        option: &'static str,
+    },
     /// XCFGSET is given a time that is too short or too long.
     #[error("IDMP-DURATION must be between 1 and {IDEMPOTENCY_DURATION_S_MAX} seconds")]
     Duration,

@@ -423,6 +423,10 @@ const LATER: &[(&str, &str)] = &[
     ("XCFGSET s", "ERR At least one parameter must be specified"),
     ("XCFGSET s IDMP-DURATION", SYNTAX),
     ("XCFGSET s FOO 5", SYNTAX),
+    (
+        "XCFGSET s IDMP-MAXSIZE 5 IDMP-MAXSIZE 6",
+        "ERR IDMP-MAXSIZE specified multiple times",
+    ),
     ("XCFGSET s IDMP-DURATION x", NOT_AN_INTEGER),
     (
         "XCFGSET s IDMP-DURATION 0",
