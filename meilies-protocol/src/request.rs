@@ -17,6 +17,8 @@ pub(crate) mod stream;
 mod tests;
 pub(crate) mod transaction;
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 pub use self::client::{
@@ -405,6 +407,16 @@ impl<'a> Options<'a> {
     /// The value of the option that came last, or a syntax error.
     pub(crate) fn required(&mut self) -> Result<Bytes, RequestError> {
         self.value().ok_or(RequestError::Syntax)
+    }
+
+    /// Where the next arguments are, so many of them, which are taken.
+    pub(crate) fn take(&mut self, count: usize) -> Option<Range<usize>> {
+        if count > self.left() {
+            return None;
+        }
+        let begin = self.at;
+        self.at += count;
+        Some(begin..self.at)
     }
 
     /// How many arguments are left.

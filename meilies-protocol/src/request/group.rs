@@ -15,7 +15,7 @@ use crate::Arguments;
 
 pub(crate) fn acknowledge(arguments: &Arguments) -> Result<Request, RequestError> {
     let (key, group) = (stream(arguments, 1)?, arguments.bytes(2));
-    let parsed = event_ids(arguments, 3).map(|ids| Request::XAck {
+    let parsed = event_ids(arguments, 3..arguments.len()).map(|ids| Request::XAck {
         key: key.clone(),
         group: group.clone(),
         ids,
@@ -27,10 +27,13 @@ pub(crate) fn acknowledge(arguments: &Arguments) -> Result<Request, RequestError
 pub(crate) fn acknowledge_and_delete(arguments: &Arguments) -> Result<Request, RequestError> {
     let (key, group) = (stream(arguments, 1)?, arguments.bytes(2));
     let (references, ids) = referenced(arguments, 3)?;
-    Ok(Request::XAckDel {
-        key,
-        group,
+    let count = ids.len();
+    let parsed = event_ids(arguments, ids).map(|ids| Request::XAckDel {
+        key: key.clone(),
+        group: group.clone(),
         references,
         ids,
-    })
+    });
+    let needs = || Ok(vec![(key, Some(group))]);
+    unless_absent(parsed, arguments, needs, Absent::Each { count })
 }

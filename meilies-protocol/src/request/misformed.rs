@@ -24,6 +24,11 @@ pub struct Misformed {
 pub enum Absent {
     /// The number 0.
     Zero,
+    /// The number -1 for each of the ids.
+    Each {
+        /// How many there are.
+        count: usize,
+    },
     /// That there is no such key.
     Key,
     /// What XGROUP says of a key, and of a group.

@@ -41,7 +41,7 @@ pub(crate) fn length(arguments: &Arguments) -> Result<Request, RequestError> {
 
 pub(crate) fn delete(arguments: &Arguments) -> Result<Request, RequestError> {
     let key = stream(arguments, 1)?;
-    let parsed = event_ids(arguments, 2).map(|ids| Request::XDel {
+    let parsed = event_ids(arguments, 2..arguments.len()).map(|ids| Request::XDel {
         key: key.clone(),
         ids,
     });
@@ -51,11 +51,14 @@ pub(crate) fn delete(arguments: &Arguments) -> Result<Request, RequestError> {
 pub(crate) fn delete_by_reference(arguments: &Arguments) -> Result<Request, RequestError> {
     let key = stream(arguments, 1)?;
     let (references, ids) = ids::referenced(arguments, 2)?;
-    Ok(Request::XDelEx {
-        key,
+    let count = ids.len();
+    let parsed = event_ids(arguments, ids).map(|ids| Request::XDelEx {
+        key: key.clone(),
         references,
         ids,
-    })
+    });
+    let needs = || Ok(vec![(key, None)]);
+    unless_absent(parsed, arguments, needs, Absent::Each { count })
 }
 
 pub(crate) fn set_id(arguments: &Arguments) -> Result<Request, RequestError> {

@@ -225,6 +225,7 @@ pub(super) fn misformed(
         }
         match request.absent {
             Absent::Zero => writer::number(out, 0),
+            Absent::Each { count } => no_events(count, out),
             Absent::Key => writer::error(out, "ERR no such key"),
             Absent::Group if no_key => writer::error(out, manage::NO_KEY),
             Absent::Group => no_group(key, &name, out),
@@ -288,10 +289,7 @@ pub(super) fn acknowledge_and_delete(
     out: &mut BytesMut,
 ) -> Result<Verdict, StoreError> {
     let Some(mut editor) = Editor::find(transaction, key, group)? else {
-        writer::array_header(out, ids.len());
-        for _ in ids {
-            writer::integer(out, -1);
-        }
+        no_events(ids.len(), out);
         return Ok(Verdict::Commit);
     };
     let settled = settle(transaction, &mut editor, ids)?;
@@ -320,6 +318,14 @@ pub(super) fn acknowledge_and_delete(
         writer::integer(out, outcome);
     }
     Ok(Verdict::Commit)
+}
+
+/// What XDELEX and XACKDEL say of each id where there is no stream or no group.
+fn no_events(count: usize, out: &mut BytesMut) {
+    writer::array_header(out, count);
+    for _ in 0..count {
+        writer::integer(out, -1);
+    }
 }
 
 /// What became of an event that was to be deleted.

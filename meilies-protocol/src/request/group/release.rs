@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::request::stream::error::StreamRequestError;
-use crate::request::stream::ids::{IdsError, counted};
+use crate::request::stream::ids::{IdsError, counted, event_ids};
 use crate::request::stream::stream;
 use crate::request::{Options, Request, RequestError, integer, word};
 use crate::{Arguments, EventId, StreamName};
@@ -55,7 +55,10 @@ pub(crate) fn release(arguments: &Arguments) -> Result<Request, RequestError> {
     let mut options = Options::from(arguments, 4);
     while let Some((word, given)) = options.next() {
         match (word.as_bytes(), options.left()) {
-            (b"IDS", 1..) if ids.is_none() => ids = Some(counted(&mut options, IdsError::XNACK)?),
+            (b"IDS", 1..) if ids.is_none() => {
+                let given = counted(&mut options, IdsError::XNACK)?;
+                ids = Some(event_ids(arguments, given)?);
+            }
             (b"RETRYCOUNT", 1..) => {
                 let given = u64::try_from(integer(&options.required()?)?);
                 deliveries = Some(given.map_err(|_| StreamRequestError::ReleaseDeliveries)?);

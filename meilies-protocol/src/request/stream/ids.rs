@@ -1,5 +1,7 @@
 //! Ids of events as commands name them: one by one, or behind the word `IDS`.
 
+use std::ops::Range;
+
 use super::error::StreamRequestError;
 use super::trim::References;
 use crate::integer::{parse_digits, parse_i64};
@@ -28,22 +30,26 @@ pub(crate) fn partial_id(text: &[u8], missing_seq: u64) -> Result<EventId, Reque
     Ok(EventId { ms, seq })
 }
 
-/// The arguments from one on, which are all ids.
-pub(crate) fn event_ids(arguments: &Arguments, from: usize) -> Result<Vec<EventId>, RequestError> {
-    arguments.iter().skip(from).map(event_id).collect()
+/// Arguments that are all ids.
+pub(crate) fn event_ids(
+    arguments: &Arguments,
+    at: Range<usize>,
+) -> Result<Vec<EventId>, RequestError> {
+    at.map(|index| event_id(arguments.get(index))).collect()
 }
 
-/// `[KEEPREF|DELREF|ACKED] IDS count id [id …]`, where the word may also come last.
+/// `[KEEPREF|DELREF|ACKED] IDS count id [id …]`, where the word may also come last, and of several
+/// lists of ids the last one counts. Returns where the ids are: Redis looks at them last.
 pub(crate) fn referenced(
     arguments: &Arguments,
     from: usize,
-) -> Result<(References, Vec<EventId>), RequestError> {
+) -> Result<(References, Range<usize>), RequestError> {
     let (mut references, mut ids) = (None, None);
     let mut options = Options::from(arguments, from);
     while let Some((word, _)) = options.next() {
         match (word.as_bytes(), References::parse(word.as_bytes())) {
             (_, Some(given)) if references.is_none() => references = Some(given),
-            (b"IDS", _) if ids.is_none() => ids = Some(counted(&mut options, IdsError::OTHERS)?),
+            (b"IDS", _) => ids = Some(counted(&mut options, IdsError::OTHERS)?),
             _ => return Err(RequestError::Syntax),
         }
     }
@@ -68,17 +74,14 @@ impl IdsError {
     };
 }
 
-/// What follows the word `IDS`: their count, and they themselves.
+/// What follows the word `IDS`: their count, and they themselves. Returns where these are.
 pub(crate) fn counted(
     options: &mut Options<'_>,
     refused: IdsError,
-) -> Result<Vec<EventId>, RequestError> {
+) -> Result<Range<usize>, RequestError> {
     let count = parse_i64(&options.required()?).and_then(|count| usize::try_from(count).ok());
     let count = count
         .filter(|count| *count > 0)
         .ok_or(refused.not_positive)?;
-    if count > options.left() {
-        return Err(refused.mismatch.into());
-    }
-    (0..count).map(|_| event_id(&options.required()?)).collect()
+    options.take(count).ok_or(refused.mismatch.into())
 }
