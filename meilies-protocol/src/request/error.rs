@@ -147,6 +147,9 @@ pub enum RequestError {
     /// A time to wait is no number.
     #[error("ERR timeout is not an integer or out of range")]
     Timeout,
+    /// A time to wait would never end.
+    #[error("ERR timeout is out of range")]
+    TimeoutTooLong,
     /// A time to wait is negative.
     #[error("ERR timeout is negative")]
     TimeoutNegative,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::stream::timeout;
 use super::{Options, Request, RequestError, integer, tail, word};
 use crate::Arguments;
+use crate::integer::parse_i64;
 
 /// `COMMAND …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,8 +232,9 @@ pub(crate) fn wait_for_log(arguments: &Arguments) -> Result<Request, RequestErro
         1 => true,
         _ => return Err(RequestError::OutOfRange { least: 0, most: 1 }),
     };
-    let replicas = u64::try_from(integer(arguments.get(2))?);
-    let replicas = replicas.map_err(|_| RequestError::Negative)?;
+    // As in Redis, the same is said of what is no number.
+    let replicas = parse_i64(arguments.get(2)).and_then(|replicas| u64::try_from(replicas).ok());
+    let replicas = replicas.ok_or(RequestError::Negative)?;
     let timeout_ms = timeout(arguments.get(3))?;
     Ok(Request::WaitAof {
         local,

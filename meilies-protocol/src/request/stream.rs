@@ -12,6 +12,8 @@ pub(crate) mod range;
 pub(crate) mod read;
 pub(crate) mod trim;
 
+use std::time::SystemTime;
+
 use self::error::StreamRequestError;
 use self::ids::{event_id, event_ids};
 use super::misformed::{Absent, unless_absent};
@@ -154,7 +156,22 @@ pub(super) fn limit(text: &[u8]) -> Result<Option<u64>, RequestError> {
 /// For how long to wait, in milliseconds; 0 means for ever.
 pub(crate) fn timeout(text: &[u8]) -> Result<u64, RequestError> {
     let timeout = parse_i64(text).ok_or(RequestError::Timeout)?;
-    u64::try_from(timeout).map_err(|_| RequestError::TimeoutNegative)
+    let timeout = u64::try_from(timeout).map_err(|_| RequestError::TimeoutNegative)?;
+    match ends_in_time(timeout) {
+        true => Ok(timeout),
+        false => Err(RequestError::TimeoutTooLong),
+    }
+}
+
+/// Whether a wait ends at a time that Redis can tell: at an i64 of milliseconds since 1970.
+fn ends_in_time(timeout_ms: u64) -> bool {
+    let latest = i64::MAX.cast_unsigned();
+    if timeout_ms <= latest / 2 {
+        return true;
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now_ms = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    timeout_ms <= latest.saturating_sub(now_ms)
 }
 
 /// A number of milliseconds that is taken for 0 if it is negative, as Redis does.

@@ -228,6 +228,10 @@ const REFUSALS: &[(&str, &str)] = &[
         "ERR value is not an integer or out of range",
     ),
     (
+        "WAITAOF 0 x 0",
+        "ERR value is out of range, must be positive",
+    ),
+    (
         "WAITAOF 0 -1 0",
         "ERR value is out of range, must be positive",
     ),
