@@ -72,6 +72,15 @@ pub enum StreamRequestError {
         /// Which.
         option: &'static str,
     },
+    /// A bound of all that is read together is not above 0.
+    #[error("{option} must be a positive integer")]
+    ReadBound {
+        /// Which.
+        option: &'static str,
+    },
+    /// Less is wanted of all the streams than of each.
+    #[error("MAXCOUNT must be greater than or equal to COUNT")]
+    ReadBoundBelowCount,
     /// XREADGROUP without a group.
     #[error("Missing GROUP option for XREADGROUP")]
     GroupMissing,

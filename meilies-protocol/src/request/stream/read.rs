@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::error::StreamRequestError;
 use super::{event_id, limit, stream, timeout};
 use crate::integer::parse_i64;
-use crate::request::{Options, Request, RequestError};
+use crate::request::{Options, Request, RequestError, positive};
 use crate::{Arguments, EventId, StreamName};
 
 /// `XREAD [COUNT n] [BLOCK ms] [MAXCOUNT n] [MAXSIZE bytes] STREAMS key … id …`.
@@ -93,8 +93,8 @@ impl ReadOptions {
                 (b"STREAMS", 1..) => break,
                 (b"COUNT", 1..) => read.count = limit(&options.required()?)?,
                 (b"BLOCK", 1..) => read.block_ms = Some(timeout(&options.required()?)?),
-                (b"MAXCOUNT", 1..) => read.max_count = limit(&options.required()?)?,
-                (b"MAXSIZE", 1..) => read.max_size = limit(&options.required()?)?,
+                (b"MAXCOUNT", 1..) => read.max_count = Some(bound(&mut options, "MAXCOUNT")?),
+                (b"MAXSIZE", 1..) => read.max_size = Some(bound(&mut options, "MAXSIZE")?),
                 (word, left) => read.take_of_group(word, left, &mut options, reader)?,
             }
         }
@@ -104,6 +104,9 @@ impl ReadOptions {
                 Reader::Group => StreamRequestError::GroupReadUnbalanced,
             }
             .into());
+        }
+        if read.max_count.is_some_and(|most| Some(most) < read.count) {
+            return Err(StreamRequestError::ReadBoundBelowCount.into());
         }
         read.streams_at = arguments.len() - options.left();
         Ok(read)
@@ -139,8 +142,6 @@ impl ReadOptions {
         Ok(())
     }
 
-    /// The streams with where to begin in each: first all the names stand there, then as many
-    /// ids.
     /// The streams up to the first whose id is wrong, with their group.
     pub(crate) fn named_up_to<From>(
         &self,
@@ -159,6 +160,8 @@ impl ReadOptions {
         Ok(named)
     }
 
+    /// The streams with where to begin in each: first all the names stand there, then as many
+    /// ids.
     pub(crate) fn streams<From>(
         &self,
         arguments: &Arguments,
@@ -173,4 +176,10 @@ impl ReadOptions {
             })
             .collect()
     }
+}
+
+/// The value of an option that bounds what is read of all the streams.
+fn bound(options: &mut Options<'_>, option: &'static str) -> Result<u64, RequestError> {
+    let refused = StreamRequestError::ReadBound { option };
+    positive(&options.required()?, refused.into())
 }

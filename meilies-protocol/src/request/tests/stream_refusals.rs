@@ -352,6 +352,22 @@ const LATER: &[(&str, &str)] = &[
     ),
     ("XREAD MAXCOUNT x STREAMS s 0", NOT_AN_INTEGER),
     ("XREAD MAXSIZE x STREAMS s 0", NOT_AN_INTEGER),
+    (
+        "XREAD MAXCOUNT 0 STREAMS s 0",
+        "ERR MAXCOUNT must be a positive integer",
+    ),
+    (
+        "XREADGROUP GROUP g c MAXSIZE -1 STREAMS s >",
+        "ERR MAXSIZE must be a positive integer",
+    ),
+    (
+        "XREAD MAXCOUNT 1 COUNT 2 STREAMS s 0",
+        "ERR MAXCOUNT must be greater than or equal to COUNT",
+    ),
+    (
+        "XREAD BLOCK 9223372036854775807 STREAMS s 0",
+        "ERR timeout is out of range",
+    ),
     ("XADD s KEEPREF DELREF * a b", INVALID_ID),
     ("XTRIM s MAXLEN 5 ACKED ACKED", SYNTAX),
     (

@@ -198,7 +198,7 @@ fn xread_reads_many_streams_from_many_places() {
     let one = plain(vec![(key("s"), after)]);
     assert_eq!(parse("XREAD STREAMS s 5"), Request::XRead(one.clone()));
     assert_eq!(
-        parse("XREAD COUNT 0 MAXCOUNT 0 MAXSIZE 0 STREAMS s 5"),
+        parse("XREAD COUNT 0 STREAMS s 5"),
         Request::XRead(one.clone())
     );
     assert_eq!(
