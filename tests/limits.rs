@@ -12,6 +12,7 @@ use meilies_tests::resp::Value;
 const STREAM_NAME_BYTES_MAX: usize = 4096;
 const EVENT_NAME_BYTES_MAX: usize = 64 * 1024;
 const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 const FRAME_ELEMENTS_MAX: usize = 1_048_576;
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_ELEMENTS_MAX: usize = 10;
@@ -120,6 +121,40 @@ fn events_that_are_published_together() {
          33554432"
     );
     assert_eq!(client.call("LAST-EVENT-NUMBER s"), Value::Integer(1));
+}
+
+#[test]
+fn bytes_of_a_reply_in_one_piece() {
+    let server = ServerProcess::start(&Settings::default());
+    let mut client = server.client();
+    // Four of them fit in, five do not.
+    let event = vec![b'x'; REPLY_BYTES_MAX / 5];
+    for id in ["1", "2", "3", "4", "5"] {
+        client.command(&[b"XADD", &b"s"[..], id.as_bytes(), b"f", &event]);
+    }
+    let full = client.call("XINFO STREAM s FULL COUNT 4");
+    assert!(!matches!(full, Value::Error(_)), "{full}");
+    let reply = client.call("XINFO STREAM s FULL COUNT 0");
+    assert_eq!(
+        reply.error(),
+        "ERR the reply takes more than 67108864 bytes: read less"
+    );
+    for command in [
+        "MULTI",
+        "XRANGE s - + COUNT 3",
+        "XRANGE s - + COUNT 2",
+        "XLEN s",
+    ] {
+        client.call(command);
+    }
+    let replies = client.call("EXEC");
+    assert_eq!(replies.items()[0].items().len(), 3);
+    assert_eq!(
+        replies.items()[1].error(),
+        "ERR the replies of a transaction take more than 67108864 bytes: read less"
+    );
+    assert_eq!(replies.items()[2], Value::Integer(5));
+    assert!(is_served(client));
 }
 
 #[test]

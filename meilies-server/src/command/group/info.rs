@@ -6,9 +6,17 @@ use meilies_protocol::{EventId, StreamName, Version, writer};
 use super::pending::collect_own;
 use super::{lag, no_group};
 use crate::command::data::Scope;
+use crate::command::stream::range::is_too_large;
 use crate::engine::{Consumer, Group, StoreError, StreamSummary, View, Wanted};
+use crate::limits::REPLY_BYTES_MAX;
 
 const NO_SUCH_KEY: &str = "ERR no such key";
+
+/// Bytes of the shortest pending entry of a consumer in a reply.
+const PENDING_BYTES_MIN: usize = b"*3\r\n$3\r\n0-1\r\n:0\r\n:1\r\n".len();
+
+/// Pending entries that no reply has room for: more need not be looked up.
+const PENDING_MAX: usize = REPLY_BYTES_MAX / PENDING_BYTES_MIN + 1;
 
 pub(in crate::command) fn groups(
     view: &dyn View,
@@ -72,7 +80,8 @@ pub(in crate::command) fn consumers(
     Ok(())
 }
 
-/// The groups of a stream with up to `count` pending entries of each and of each consumer.
+/// The groups of a stream with up to `count` pending entries of each and of each consumer. It ends
+/// early where the reply has grown too large.
 pub(in crate::command) fn full(
     view: &dyn View,
     stream: &StreamSummary,
@@ -81,12 +90,15 @@ pub(in crate::command) fn full(
     out: &mut BytesMut,
 ) -> Result<(), StoreError> {
     let most = match count {
-        0 => usize::MAX,
-        count => usize::try_from(count).unwrap_or(usize::MAX),
+        0 => PENDING_MAX,
+        count => usize::try_from(count).map_or(PENDING_MAX, |count| count.min(PENDING_MAX)),
     };
     let groups = view.groups(stream)?;
     writer::array_header(out, groups.len());
     for group in groups {
+        if is_too_large(out) {
+            break;
+        }
         writer::map_header(out, scope.version, 8);
         bulk(out, "name", &group.name);
         id(out, "last-delivered-id", group.last_id);
@@ -115,6 +127,9 @@ pub(in crate::command) fn full(
         writer::bulk(out, b"consumers");
         writer::array_header(out, group.consumers.len());
         for consumer in &group.consumers {
+            if is_too_large(out) {
+                break;
+            }
             full_consumer(view, &group, consumer, most, scope, out)?;
         }
     }

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use meilies_protocol::{EventId, Full, StreamName, XInfo, table, writer};
 
-use super::range::{Part, check_size};
+use super::range::{Part, check_size, is_too_large};
 use super::{NO_SUCH_KEY, idempotency};
 use crate::command::data::Scope;
 use crate::command::group;
@@ -73,8 +73,10 @@ fn stream(
             let part = part.limited((full.count > 0).then_some(full.count));
             writer::array_header(out, part.count());
             part.write_all(view, out)?;
-            writer::bulk(out, b"groups");
-            group::info::full(view, &stream, full.count, scope, out)?;
+            if !is_too_large(out) {
+                writer::bulk(out, b"groups");
+                group::info::full(view, &stream, full.count, scope, out)?;
+            }
         }
     }
     check_size(out, begin);

@@ -168,8 +168,19 @@ impl Part {
         view: &dyn View,
         out: &mut BytesMut,
     ) -> Result<(), StoreError> {
-        while !self.numbers.is_empty() && out.len() <= REPLY_BYTES_MAX {
-            for run in self.next(view)? {
+        while !self.numbers.is_empty() && !is_too_large(out) {
+            // First all is found that fits: where a visit to the disk is needed, the command
+            // begins anew, and then nothing was written in vain.
+            let (mut runs, mut bytes) = (Vec::new(), 0);
+            while !self.numbers.is_empty() && bytes <= REPLY_BYTES_MAX {
+                let next = self.next(view)?;
+                bytes += next.iter().map(|run| run.batch.body_bytes()).sum::<usize>();
+                runs.extend(next);
+            }
+            for run in runs {
+                if is_too_large(out) {
+                    break;
+                }
                 match self.reverse {
                     true => run.write_reversed(Form::Entry, Version::Resp2, out),
                     false => out.extend_from_slice(&run.encoded(Form::Entry, Version::Resp2)),
@@ -180,15 +191,24 @@ impl Part {
     }
 }
 
-/// Puts an error in the place of a reply that has grown too large for one piece.
+/// Whether what is written has grown too large for one piece: nothing more needs to be read for it.
+pub(in crate::command) fn is_too_large(out: &BytesMut) -> bool {
+    out.len() > REPLY_BYTES_MAX
+}
+
+/// Puts an error in the place of a reply that has grown too large for one piece, by itself or, in a
+/// transaction, with those before it.
 pub(in crate::command) fn check_size(out: &mut BytesMut, begin: usize) {
-    if out.len() > REPLY_BYTES_MAX {
-        out.truncate(begin);
-        let text = format!(
-            "ERR the replies of a transaction take more than {REPLY_BYTES_MAX} bytes: read less"
-        );
-        writer::error(out, &text);
+    if !is_too_large(out) {
+        return;
     }
+    let what = match out.len() - begin > REPLY_BYTES_MAX {
+        true => "the reply takes",
+        false => "the replies of a transaction take",
+    };
+    out.truncate(begin);
+    let text = format!("ERR {what} more than {REPLY_BYTES_MAX} bytes: read less");
+    writer::error(out, &text);
 }
 
 /// A range alone.
