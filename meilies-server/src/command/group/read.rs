@@ -62,7 +62,10 @@ pub(in crate::command) fn read(
                 let is_its_turn = is_its_turn(key);
                 new(transaction, request, key, is_its_turn, &mut limits)?
             }
-            GroupFrom::History(after) => Some(history(transaction, request, key, *after)?),
+            GroupFrom::History(_) if limits.count == 0 => None,
+            GroupFrom::History(after) => {
+                Some(history(transaction, request, key, *after, &mut limits)?)
+            }
         };
         parts.extend(found);
     }
@@ -285,6 +288,7 @@ fn history(
     request: &XReadGroup,
     key: &StreamName,
     after: EventId,
+    limits: &mut Limits,
 ) -> Result<Given, StoreError> {
     let mut part = Given::of(key);
     let Some(mut editor) = Editor::find(transaction, key, &request.group)? else {
@@ -293,7 +297,8 @@ fn history(
     let now = transaction.now_ms();
     let (consumer, is_new) = editor.consumer(transaction, &request.consumer);
     let view: &dyn View = transaction;
-    let count = usize::try_from(request.count.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let count = request.count.unwrap_or(u64::MAX).min(limits.count);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
     let own = match (after.next(), editor.group.consumer(&request.consumer)) {
         (Some(from), Some(owner)) => {
             collect_own(view, &editor.group, owner, from..=EventId::MAX, count)?
@@ -302,7 +307,10 @@ fn history(
     };
     let places = part.fields.load(view, &editor.stream, &own)?;
     for (entry, place) in own.into_iter().zip(places) {
-        if place.is_some() {
+        if let Some(place) = &place {
+            if !limits.takes(place) {
+                break;
+            }
             let again = PendingEntry {
                 delivered_at: now,
                 deliveries: entry.deliveries + 1,
@@ -312,6 +320,7 @@ fn history(
         }
         part.entries.push((entry.id, place));
     }
+    limits.count -= part.entries.len() as u64;
     if let (Some((first, _)), EventId::MIN) = (part.entries.first(), after) {
         // What was passed over is not looked at again.
         editor.first_is(consumer, *first);
