@@ -53,8 +53,64 @@ pub fn bulk_number(out: &mut BytesMut, number: u64) {
 
 /// The id of an event as a string.
 pub fn bulk_id(out: &mut BytesMut, id: EventId) {
-    let mut buffer = [0; EVENT_ID_TEXT_BYTES_MAX];
-    bulk(out, id.text(&mut buffer));
+    IdWriter::default().bulk(out, id);
+}
+
+/// Writes ids one after the other: the ms that neighbours share are formatted once, and each is
+/// written in one piece.
+#[derive(Debug)]
+pub struct IdWriter {
+    ms: Option<u64>,
+    /// Room for the length, then the id, then CR LF.
+    line: [u8; ID_BEGIN + EVENT_ID_TEXT_BYTES_MAX + 2],
+    /// Where the seq begins.
+    seq_begin: usize,
+}
+
+/// Bytes of the longest length of an id: `$41` CR LF.
+const ID_BEGIN: usize = 5;
+
+impl Default for IdWriter {
+    fn default() -> IdWriter {
+        IdWriter {
+            ms: None,
+            line: [0; ID_BEGIN + EVENT_ID_TEXT_BYTES_MAX + 2],
+            seq_begin: ID_BEGIN,
+        }
+    }
+}
+
+impl IdWriter {
+    /// The id of an event as a string.
+    pub fn bulk(&mut self, out: &mut BytesMut, id: EventId) {
+        let mut digits = itoa::Buffer::new();
+        if self.ms != Some(id.ms) {
+            let ms = digits.format(id.ms).as_bytes();
+            let hyphen = ID_BEGIN + ms.len();
+            self.line[ID_BEGIN..hyphen].copy_from_slice(ms);
+            self.line[hyphen] = b'-';
+            self.seq_begin = hyphen + 1;
+            self.ms = Some(id.ms);
+        }
+        let seq = digits.format(id.seq).as_bytes();
+        let end = self.seq_begin + seq.len();
+        self.line[self.seq_begin..end].copy_from_slice(seq);
+        self.line[end..end + 2].copy_from_slice(b"\r\n");
+        let begin = self.put_length(end - ID_BEGIN);
+        out.extend_from_slice(&self.line[begin..end + 2]);
+    }
+
+    /// Puts the length before the id. Returns where it begins.
+    fn put_length(&mut self, length: usize) -> usize {
+        let length = u8::try_from(length).expect("the text of an id is short");
+        let (tens, ones) = (b'0' + length / 10, b'0' + length % 10);
+        self.line[..ID_BEGIN].copy_from_slice(&[b'$', tens, ones, b'\r', b'\n']);
+        if tens != b'0' {
+            return 0;
+        }
+        self.line[1] = b'$';
+        1
+    }
 }
 
 /// The beginning of a list; `length` values follow.
@@ -191,6 +247,25 @@ mod tests {
         let mut out = BytesMut::new();
         write(&mut out);
         String::from_utf8(out.to_vec()).expect("the test writes text")
+    }
+
+    proptest! {
+        #[test]
+        fn ids_in_a_row_are_written_as_each_alone(
+            ids in proptest::collection::vec((0_usize..5, 0_usize..4), 0..20),
+            other: (u64, u64),
+        ) {
+            let ms = [0, 9, 1_764_000_000_000, u64::MAX, other.0];
+            let seq = [0, 10, u64::MAX, other.1];
+            let (mut writer, mut out) = (IdWriter::default(), BytesMut::new());
+            let mut expected = BytesMut::new();
+            for (at, next) in ids {
+                writer.bulk(&mut out, EventId::new(ms[at], seq[next]));
+                let text = format!("{}-{}", ms[at], seq[next]);
+                bulk(&mut expected, text.as_bytes());
+            }
+            prop_assert_eq!(out, expected);
+        }
     }
 
     #[test]

@@ -261,11 +261,12 @@ fn write_replies(
         true => std::slice::from_ref(command::publish::together(&outcomes)),
         false => &outcomes,
     };
+    let mut ids = writer::IdWriter::default();
     for outcome in replies {
         match outcome {
             WriteOutcome::Stored { number, id, .. } => match group.shape {
                 Shape::Number => writer::number(out, *number),
-                Shape::Id(_) => writer::bulk_id(out, *id),
+                Shape::Id(_) => ids.bulk(out, *id),
             },
             WriteOutcome::Refused(refused) => {
                 if let (Refusal::NoStream, Shape::Id(version)) = (refused, group.shape) {
