@@ -369,8 +369,12 @@ pub(super) fn delete_referenced(
         outcomes.push(Outcome::Deleted);
     }
     if references == References::Delete {
-        // Also what refers to events that are gone already.
-        forget(transaction, &stream, ids)?;
+        // Also what refers to events that are gone already: that counts, too.
+        let forgotten = forget(transaction, &stream, ids)?;
+        let pairs = outcomes.iter().zip(forgotten);
+        let missing =
+            pairs.filter(|(outcome, is_forgotten)| **outcome == Outcome::Missing && *is_forgotten);
+        transaction.count(missing.count() as u64);
     }
     let Some(max_id) = deleted.values().max().copied() else {
         return Ok(Ok(outcomes));
@@ -400,16 +404,21 @@ pub(super) fn are_referenced(
     }))
 }
 
-/// Takes what is pending with these ids out of all groups of a stream.
+/// Takes what is pending with these ids out of all groups of a stream. Tells for each id whether
+/// there was any.
 pub(super) fn forget(
     transaction: &mut dyn Transaction,
     stream: &StreamSummary,
     ids: &[EventId],
-) -> Result<(), StoreError> {
+) -> Result<Vec<bool>, StoreError> {
+    let mut forgotten = vec![false; ids.len()];
     for group in transaction.groups(stream)? {
         let mut editor = Editor::of(stream.clone(), &group);
-        settle(transaction, &mut editor, ids)?;
+        let settled = settle(transaction, &mut editor, ids)?;
         editor.finish(transaction)?;
+        for (is_forgotten, is_settled) in forgotten.iter_mut().zip(settled) {
+            *is_forgotten |= is_settled;
+        }
     }
-    Ok(())
+    Ok(forgotten)
 }

@@ -12,7 +12,9 @@ pub(crate) mod read;
 
 use super::data::{Scope, all};
 use super::{group, refusal};
-use crate::engine::{Group, Refusal, StoreError, StreamSummary, Transaction, Verdict, View};
+use crate::engine::{
+    DeletedNumbers, Group, Refusal, StoreError, StreamSummary, Transaction, Verdict, View,
+};
 
 /// Nodes that one approximate trim takes when it is not told, as in Redis.
 const TRIM_NODES_DEFAULT: u64 = 100;
@@ -131,7 +133,7 @@ fn take_from_front(
     let excess = match trim.approximate {
         true => {
             let by = (trim.limit, references);
-            approximately((excess, length), by, scope.node_events_max)
+            approximately(&stream, &deleted, excess, by, scope.node_events_max)
         }
         false => excess,
     };
@@ -177,11 +179,14 @@ fn part_numbers(
     Ok(numbers.into_iter().flatten().collect())
 }
 
-/// What of the excess an approximate trim takes: whole nodes, of which the last may have fewer
-/// events; of the last one that it looks at some events, where groups have a say in what is taken.
-/// All that it looks at are no more than `limit`.
+/// What of the excess an approximate trim takes: whole nodes, which are so many numbers in a row
+/// from 0 on, and the last one if all of its events are to go; of the last one that it looks at
+/// some events, where groups have a say in what is taken. All that it looks at are no more than
+/// `limit` events.
 fn approximately(
-    (excess, length): (u64, u64),
+    stream: &StreamSummary,
+    deleted: &DeletedNumbers,
+    excess: u64,
     (limit, references): (Option<u64>, References),
     node: u64,
 ) -> u64 {
@@ -194,12 +199,18 @@ fn approximately(
         },
     };
     let node = if node == 0 { u64::MAX } else { node };
-    let looked_at = excess.div_ceil(node).saturating_mul(node).min(length);
+    let (start, end, length) = (stream.first, stream.next_number(), stream.length());
+    let events_below = |number: u64| (number - start) - deleted.count(start..number);
+    let node_begin = |number: u64| (number / node * node).max(start);
+    // Where what is kept begins, if so many go.
+    let behind = |events: u64| deleted.start_of_last(start, end, length - events);
+    let cut = behind(excess);
+    let looked_at = cut.div_ceil(node).saturating_mul(node).min(end);
     let takes_parts = excess == length || references != References::Keep;
-    match looked_at <= limit && takes_parts {
-        true => excess,
-        false => excess.min(limit) / node * node,
+    if takes_parts && events_below(looked_at) <= limit {
+        return excess;
     }
+    events_below(node_begin(behind(excess.min(limit))))
 }
 
 /// `XSETID key id [ENTRIESADDED count] [MAXDELETEDID id]`
