@@ -150,7 +150,7 @@ class Life(Groups, Transactions):
                   ("last-generated-id", "entries-added", "max-deleted-entry-id")]
         self.checks.equal("set", fields, ["60-0", 9, "7-0"])
         smaller = "The ID specified in XSETID is smaller than the target stream top item"
-        await self.refuse(smaller, "execute_command", "XSETID", key, "1-0")
+        await self.refuse(smaller, "execute_command", "XSETID", key, "8-0")
         await self.expect(1, "delete", key)
 
     async def large_value(self):

@@ -118,7 +118,7 @@ pub(super) const LIFE: &[(&str, &str)] = &[
     ("XSETID orders 50-0", "OK"),
     ("XADD orders 50-* n 1", "50-1"),
     (
-        "XSETID orders 1-0",
+        "XSETID orders 49-0",
         "ERR The ID specified in XSETID is smaller than the target stream top item",
     ),
     // Keys, whatever their names.
