@@ -149,9 +149,11 @@ impl Divided {
         Divided { zones, size }
     }
 
-    /// Adds an entry behind the others.
+    /// Adds an entry behind the others. One that is not behind them was added already: the index is
+    /// read while a checkpoint divides a block of it, and what that changed is told by memory.
     pub(super) fn push(&mut self, entry: &PendingEntry) {
         match self.zones.last_mut() {
+            Some((_, zone)) if entry.id <= zone.last => {}
             Some((_, zone)) if zone.count < self.size => zone.note(entry),
             _ => self.zones.push((entry.id, Zone::of(entry))),
         }
@@ -439,6 +441,19 @@ mod tests {
             delivered_before: 0,
             ..Wanted::ALL
         }));
+    }
+
+    #[test]
+    fn a_block_that_is_divided_while_it_is_read_is_told_once() {
+        let (mut once, mut twice) = (Divided::new(100), Divided::new(100));
+        for ms in 0..200 {
+            once.push(&entry(ms, 1, ms));
+            twice.push(&entry(ms, 1, ms));
+        }
+        for ms in 150..200 {
+            twice.push(&entry(ms, 1, ms));
+        }
+        assert_eq!(once.zones, twice.zones);
     }
 
     #[test]
